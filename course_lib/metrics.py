@@ -1,0 +1,96 @@
+"""How close x is to a reference: PSNR, SSIM (Wang et al. 2004, doi:10.1109/TIP.2003.819861) and the spectral angle SAM
+(Kruse et al. 1993, doi:10.1016/0034-4257(93)90013-N).
+
+Each takes two float tensors [B, C, H, W] and returns one number an image, [B]. Inside, all is float64: a variance is a small
+difference of large means, and float32 would lose what SSIM measures in flat regions.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+
+WINDOWS = ("uniform", "gaussian")
+
+
+def check_pair(x, reference, data_range=1.0):
+    """(x, reference) in float64; ValueError unless they are float tensors of one shape [B, C, H, W] on one device."""
+    for name, image in (("x", x), ("reference", reference)):
+        if not torch.is_tensor(image) or image.dim() != 4 or not image.is_floating_point() or 0 in image.shape[1:]:
+            got = f"{image.dtype} {list(image.shape)}" if torch.is_tensor(image) else type(image).__name__
+            raise ValueError(f"{name}: expected a float tensor of shape [B, C, H, W], got {got}")
+    if reference.shape != x.shape:
+        raise ValueError(f"reference: expected the shape of x, {list(x.shape)}, got {list(reference.shape)}")
+    if reference.device != x.device:
+        raise ValueError(f"reference: expected a tensor on {x.device}, where x is, got one on {reference.device}")
+    if not 0 < data_range < math.inf:
+        raise ValueError(f"data_range: expected a positive number, got {data_range}")
+    return x.double(), reference.double()
+
+
+def result_dtype(x):
+    """The dtype of x, or float32 if that is a half precision: a score keeps its digits."""
+    return torch.promote_types(x.dtype, torch.float32)
+
+
+def psnr(x, reference, data_range=1.0):
+    """10 log₁₀(R² / MSE) in dB, [B], with the mean square error over C, H and W; inf where x is the reference.
+
+    Args:
+        x, reference: images [B, C, H, W]. data_range: R > 0, the distance from black to white.
+
+    Raises ValueError for other shapes, or R ≤ 0.
+    """
+    a, b = check_pair(x, reference, data_range)
+    return (10 * torch.log10(data_range**2 / (a - b).square().mean((1, 2, 3)))).to(result_dtype(x))
+
+
+def ssim(x, reference, data_range=1.0, window="uniform"):
+    """Structural similarity, [B]: the mean over windows and channels of
+
+        (2 μ_a μ_b + C₁)(2 σ_ab + C₂) / ((μ_a² + μ_b² + C₁)(σ_a² + σ_b² + C₂)),  C₁ = (0.01 R)², C₂ = (0.03 R)².
+
+    Args:
+        x, reference: images [B, C, H, W]. data_range: R > 0.
+        window: `uniform` (7×7, sample covariances with N/(N − 1): the default of scikit-image) or `gaussian` (11×11,
+            σ = 1.5, as Wang et al.; scikit-image with gaussian_weights=True and use_sample_covariance=False). Only windows
+            that lie inside the image count.
+
+    Raises ValueError for other shapes, R ≤ 0, an unknown window, or an image smaller than the window.
+    """
+    a, b = check_pair(x, reference, data_range)
+    if window not in WINDOWS:
+        raise ValueError(f"window: expected one of {WINDOWS}, got {window!r}")
+    if window == "uniform":
+        weights, unbias = a.new_full((7,), 1 / 7), 49 / 48
+    else:
+        weights = torch.exp(-0.5 * (torch.arange(-5, 6, device=a.device, dtype=a.dtype) / 1.5).square())
+        weights, unbias = weights / weights.sum(), 1.0
+    if min(x.shape[2:]) < len(weights):
+        raise ValueError(f"x: expected images of at least {len(weights)}×{len(weights)}, got {list(x.shape)}")
+    # [5, B, C, H, W] → five maps at once, [5BC, 1, H, W]
+    maps = torch.stack([a, b, a * a, b * b, a * b]).flatten(0, 2)[:, None]
+    maps = F.conv2d(F.conv2d(maps, weights.view(1, 1, -1, 1)), weights.view(1, 1, 1, -1))
+    mu_a, mu_b, aa, bb, ab = maps.reshape(5, *x.shape[:2], *maps.shape[2:])
+    var_a, var_b, cov = unbias * (aa - mu_a**2), unbias * (bb - mu_b**2), unbias * (ab - mu_a * mu_b)
+    c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2
+    similarity = (2 * mu_a * mu_b + c1) * (2 * cov + c2) / ((mu_a**2 + mu_b**2 + c1) * (var_a + var_b + c2))
+    return similarity.mean((1, 2, 3)).to(result_dtype(x))
+
+
+def sam(x, reference):
+    """Spectral angle mapper, [B]: arccos(⟨a, b⟩ / ‖a‖‖b‖) between the spectra (over C) of a pixel, in degrees, averaged.
+
+    It is blind to brightness. A spectrum that is zero makes 90° with one that is not, and 0° with another zero.
+
+    Args:
+        x, reference: images [B, C, H, W] with at least two channels.
+
+    Raises ValueError for other shapes.
+    """
+    a, b = (F.normalize(image, dim=1, eps=1e-300) for image in check_pair(x, reference))
+    if x.shape[1] < 2:
+        raise ValueError(f"x: expected at least two channels, got {list(x.shape)}")
+    # Kahan: 2 atan2(‖a − b‖, ‖a + b‖) keeps the small angles, which arccos rounds away.
+    angle = 2 * torch.atan2((a - b).norm(dim=1), (a + b).norm(dim=1))
+    return torch.rad2deg(angle).mean((1, 2)).to(result_dtype(x))

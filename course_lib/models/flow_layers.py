@@ -1,0 +1,190 @@
+"""The layers of Glow: squeeze, actnorm, invertible 1×1 convolution, affine coupling, and their composition, a step of flow.
+
+Images and activations are [B, C, H, W]; each layer has `forward`, which also gives log|det| of its Jacobian where it is not
+zero, and `inverse`.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+def log_scale(h, kind):
+    """log s(h): `sigmoid` log sigmoid(h + 2), `bounded` log 2 · tanh(h / log 2), so that s stays in [1/2, 2]."""
+    if kind == "sigmoid":
+        return F.logsigmoid(h + 2)
+    return math.log(2) * torch.tanh(h / math.log(2))
+
+
+class HaarSqueeze(nn.Module):
+    """Orthonormal Haar transform, [B, C, H, W] → [B, 4C, H/2, W/2]; the low-pass band comes first, |det| = 1."""
+
+    def __init__(self, channels):
+        super().__init__()
+        signs = torch.tensor([[1, 1, 1, 1], [1, -1, 1, -1], [1, 1, -1, -1], [1, -1, -1, 1]]) / 2
+        kernel = torch.zeros(4, channels, channels, 4)
+        for c in range(channels):
+            kernel[:, c, c] = signs
+        self.register_buffer("kernel", kernel.reshape(4 * channels, channels, 2, 2), persistent=False)
+
+    def forward(self, x):
+        return F.conv2d(x, self.kernel, stride=2)
+
+    def inverse(self, h):
+        return F.conv_transpose2d(h, self.kernel, stride=2)
+
+
+class ActNorm(nn.Module):
+    """y = exp(log_s) ⊙ (x + b), one scale and one offset a channel; `initialize` makes y zero-mean, unit-variance."""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.log_s = nn.Parameter(torch.zeros(channels))
+
+    @torch.no_grad()
+    def initialize(self, x):
+        self.bias.copy_(-x.mean((0, 2, 3)))
+        self.log_s.copy_(-x.std((0, 2, 3)).clamp_min(1e-4).log())
+
+
+class InvertibleConv(nn.Module):
+    """1×1 convolution with W = P L (U + diag(sign ⊙ exp(log_s))): log|det W| is the sum of log_s (paper, eq. 10)."""
+
+    def __init__(self, permutation):
+        super().__init__()
+        channels = len(permutation)
+        self.register_buffer("P", torch.eye(channels)[permutation])
+        self.register_buffer("sign", torch.ones(channels))
+        self.L = nn.Parameter(torch.zeros(channels, channels))
+        self.U = nn.Parameter(torch.zeros(channels, channels))
+        self.log_s = nn.Parameter(torch.zeros(channels))
+
+    def weight(self):
+        """W, [C, C]."""
+        lower = torch.tril(self.L, -1) + torch.eye(len(self.log_s), dtype=self.L.dtype, device=self.L.device)
+        return self.P @ lower @ (torch.triu(self.U, 1) + torch.diag(self.sign * self.log_s.exp()))
+
+
+class CouplingNet(nn.Sequential):
+    """3×3, 1×1, 3×3 convolutions with ReLU; the last layer starts at zero, so that a coupling starts as the identity."""
+
+    def __init__(self, inputs, outputs, width):
+        last = nn.Conv2d(width, outputs, 3, padding=1)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        first, middle = nn.Conv2d(inputs, width, 3, padding=1), nn.Conv2d(width, width, 1)
+        super().__init__(first, nn.ReLU(inplace=True), middle, nn.ReLU(inplace=True), last)
+        self.precision = None
+
+    def forward(self, a):
+        if self.precision is None:
+            return super().forward(a)
+        with torch.autocast(a.device.type, self.precision):
+            return super().forward(a).to(a.dtype)
+
+
+class FusedAffine(torch.autograd.Function):
+    """(h, b) ↦ ((b + t) ⊙ s, Σ log s) with (t, h_s) = h, in fewer passes over memory than autograd's; used when frozen."""
+
+    @staticmethod
+    def forward(ctx, h, b, kind):
+        t, h_s = h.chunk(2, 1)
+        log_s = log_scale(h_s, kind)
+        s = log_s.exp()
+        y = (b + t).mul_(s)
+        ctx.kind = kind
+        ctx.save_for_backward(log_s, s, y)
+        return y, log_s.sum((1, 2, 3))
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, y_grad, logdet_grad):
+        log_s, s, y = ctx.saved_tensors
+        shape = (len(y), 2 * y.shape[1], *y.shape[2:])
+        h_grad = torch.empty(shape, dtype=y.dtype, device=y.device, memory_format=torch.channels_last)
+        t_grad, s_grad = h_grad.chunk(2, 1)
+        torch.mul(y_grad, s, out=t_grad)
+        torch.mul(y_grad, y, out=s_grad)
+        s_grad += logdet_grad[:, None, None, None]
+        s_grad *= 1 - s if ctx.kind == "sigmoid" else 1 - (log_s / math.log(2)).square_()
+        return h_grad, t_grad, None
+
+
+class Coupling(nn.Module):
+    """(x_a, x_b) → (x_a, s(x_a) ⊙ (x_b + t(x_a))), with (t, log s) from a `CouplingNet`; triangular Jacobian."""
+
+    def __init__(self, channels, width, scale):
+        super().__init__()
+        self.half, self.scale, self.frozen = channels // 2, scale, False
+        outputs = channels - self.half
+        self.net = CouplingNet(self.half, outputs if scale == "additive" else 2 * outputs, width)
+
+    def parameters_of(self, a):
+        """(t, log s), log s = None for an additive coupling."""
+        h = self.net(a)
+        if self.scale == "additive":
+            return h, None
+        t, h = h.chunk(2, 1)
+        return t, log_scale(h, self.scale)
+
+    def forward(self, a, b):
+        """(y_b, log|det|) with log|det| of shape [B]."""
+        if self.frozen and self.scale != "additive":
+            return FusedAffine.apply(self.net(a), b, self.scale)
+        t, log_s = self.parameters_of(a)
+        if log_s is None:
+            return b + t, b.new_zeros(len(b))
+        return (b + t) * log_s.exp(), log_s.sum((1, 2, 3))
+
+    def inverse(self, a, y):
+        t, log_s = self.parameters_of(a)
+        return y - t if log_s is None else y * (-log_s).exp() - t
+
+
+class FlowStep(nn.Module):
+    """Actnorm, invertible 1×1 convolution, coupling. The first two are one affine map a pixel, x ↦ V x + c."""
+
+    def __init__(self, permutation, width, scale):
+        super().__init__()
+        self.actnorm, self.conv = ActNorm(len(permutation)), InvertibleConv(permutation)
+        self.coupling = Coupling(len(permutation), width, scale)
+        self.frozen = False
+
+    def freeze(self):
+        """Keep V, c, log|det V| and V⁻¹ as they are now; `linear` and `linear_inverse` compute them no more."""
+        (V, c, logdet), (V_inverse, _) = self.linear(), self.linear_inverse()
+        for name, value in dict(V=V, c=c, V_logdet=logdet, V_inverse=V_inverse).items():
+            self.register_buffer(name, value.detach(), persistent=False)
+        self.frozen = self.coupling.frozen = True
+
+    def linear(self):
+        """V = W diag(exp(log_s)) [C, C], c = V b [C], and log|det V|."""
+        if self.frozen:
+            return self.V, self.c, self.V_logdet
+        V = self.conv.weight() * self.actnorm.log_s.exp()
+        return V, V @ self.actnorm.bias, self.conv.log_s.sum() + self.actnorm.log_s.sum()
+
+    def linear_inverse(self):
+        """V⁻¹ [C, C] and c [C], with V⁻¹ computed in float64."""
+        if self.frozen:
+            return self.V_inverse, self.c
+        V, c, _ = self.linear()
+        return torch.linalg.inv(V.double()).to(V.dtype), c
+
+    def forward(self, x):
+        V, c, logdet = self.linear()
+        a, b = F.conv2d(x, V[:, :, None, None], c).split(self.halves, 1)
+        y, coupling_logdet = self.coupling(a, b)
+        return torch.cat([a, y], 1), coupling_logdet + logdet * (x.shape[2] * x.shape[3])
+
+    def inverse(self, h):
+        a, y = h.split(self.halves, 1)
+        h = torch.cat([a, self.coupling.inverse(a, y)], 1)
+        V_inverse, c = self.linear_inverse()
+        return F.conv2d(h - c[:, None, None], V_inverse[:, :, None, None])
+
+    @property
+    def halves(self):
+        return self.coupling.half, len(self.actnorm.bias) - self.coupling.half

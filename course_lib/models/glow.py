@@ -1,0 +1,160 @@
+"""Glow (Kingma & Dhariwal 2018, arXiv 1807.03039): a bijection E between images and latents, with D = E⁻¹.
+
+A step of flow is actnorm, invertible 1×1 convolution, coupling; a level is an orthonormal Haar squeeze, K steps, and a
+split that sends half of the channels to the latent. Change of variables gives the exact likelihood,
+
+    log p(x) = log N(E(x); 0, I) + log|det J_E(x)|.
+
+Three couplings differ only in their scale s(h), and in what that does to the log-determinant:
+`sigmoid` (Kingma & Dhariwal), `bounded` (s in [1/2, 2]) and `additive` (s = 1: log|det J_E| is constant).
+"""
+
+import math
+
+import torch
+from torch import nn
+
+from course_lib.models.flow_layers import Coupling, CouplingNet, FlowStep, HaarSqueeze
+
+SCALES = ("sigmoid", "bounded", "additive")
+
+
+def permutations(channels, steps, generator):
+    """Random permutations whose composition is the identity: the low-pass band of a level is first again at its end."""
+    drawn = [torch.randperm(channels, generator=generator) for _ in range(steps - 1)]
+    total = torch.arange(channels)
+    for p in drawn:
+        total = total[p]
+    return [*drawn, torch.argsort(total)]
+
+
+class Glow(nn.Module):
+    """Multi-scale Glow for images [B, channels, size, size] in [0, 1], with a flat latent z of shape [B, D], z ~ N(0, I).
+
+    Args:
+        size: side of the images, divisible by 2 to the number of levels.
+        steps: steps of flow K in each level.
+        widths: hidden channels of the coupling networks, one entry a level (the number of entries is the number of levels).
+        scale: `sigmoid`, `bounded` or `additive` (see the module's docstring).
+        seed: seed of the permutations in the 1×1 convolutions.
+
+    The latent is ordered from coarse to fine: the last level's variables come first.
+    """
+
+    def __init__(self, size=64, channels=3, steps=8, widths=(96, 128, 192, 256), scale="bounded", seed=0):
+        super().__init__()
+        if scale not in SCALES:
+            raise ValueError(f"scale: expected one of {SCALES}, got {scale!r}")
+        if size % 2 ** len(widths):
+            raise ValueError(f"size: expected a multiple of {2 ** len(widths)} for {len(widths)} levels, got {size}")
+        self.config = dict(size=size, channels=channels, steps=steps, widths=list(widths), scale=scale, seed=seed)
+        generator = torch.Generator().manual_seed(seed)
+        self.squeezes, self.levels, self.splits = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
+        self.shapes = []
+        for level, width in enumerate(widths):
+            self.squeezes.append(HaarSqueeze(channels))
+            channels, size = 4 * channels, size // 2
+            self.levels.append(nn.ModuleList(FlowStep(p, width, scale) for p in permutations(channels, steps, generator)))
+            if level < len(widths) - 1:
+                self.splits.append(Coupling(channels, width, scale))
+                self.shapes.append((channels - channels // 2, size, size))
+                channels = channels // 2
+        self.shapes.append((channels, size, size))
+        self.register_buffer("initialized", torch.tensor(False))
+
+    @property
+    def dim(self):
+        """D, the dimension of image and latent."""
+        return self.config["channels"] * self.config["size"] ** 2
+
+    def _check_images(self, x):
+        c, s = self.config["channels"], self.config["size"]
+        if x.dim() != 4 or x.shape[1:] != (c, s, s):
+            raise ValueError(f"x: expected images of shape [B, {c}, {s}, {s}], got {list(x.shape)}")
+
+    def encode(self, x):
+        """(z, log|det J_E(x)|) = (E(x), …), of shapes [B, D] and [B], for images x [B, C, size, size]."""
+        self._check_images(x)
+        h, logdet, latents = x - 0.5, x.new_zeros(len(x)), []
+        for level, (squeeze, steps) in enumerate(zip(self.squeezes, self.levels, strict=True)):
+            h = squeeze(h)
+            for step in steps:
+                h, step_logdet = step(h)
+                logdet = logdet + step_logdet
+            if level < len(self.splits):
+                split = self.splits[level]
+                h, z = h.split([split.half, h.shape[1] - split.half], 1)
+                z, split_logdet = split(h, z)
+                logdet = logdet + split_logdet
+                latents.append(z)
+        latents.append(h)
+        return torch.cat([z.flatten(1) for z in reversed(latents)], 1), logdet
+
+    def decode(self, z):
+        """x = D(z), [B, C, size, size], for latents z [B, D]; not clipped to [0, 1]."""
+        if z.dim() != 2 or z.shape[1] != self.dim:
+            raise ValueError(f"z: expected latents of shape [B, {self.dim}], got {list(z.shape)}")
+        sizes = [math.prod(shape) for shape in reversed(self.shapes)]
+        latents = [part.reshape(-1, *shape) for part, shape in zip(z.split(sizes, 1), reversed(self.shapes), strict=True)]
+        h = latents.pop(0)
+        for level in reversed(range(len(self.levels))):
+            if level < len(self.splits):
+                h = torch.cat([h, self.splits[level].inverse(h, latents.pop(0))], 1)
+            for step in reversed(self.levels[level]):
+                h = step.inverse(h)
+            h = self.squeezes[level].inverse(h)
+        return h + 0.5
+
+    def log_prob(self, x):
+        """log p(x) = log N(E(x); 0, I) + log|det J_E(x)| in nats, [B]; the density is with respect to x in [0, 1]."""
+        z, logdet = self.encode(x)
+        return logdet - 0.5 * (z.square().sum(1) + self.dim * math.log(2 * math.pi))
+
+    def bits_per_dim(self, x):
+        """-log₂ p(x) / D + log₂ 255, [B]: the density measured in grey levels of 1/255, as is usual for 8-bit images."""
+        return -self.log_prob(x) / (self.dim * math.log(2)) + math.log2(255)
+
+    def sample(self, count, temperature=1.0, generator=None):
+        """x = D(T ε), ε ~ N(0, I): `count` images, [count, C, size, size]."""
+        parameter = next(self.parameters())
+        z = torch.randn(count, self.dim, generator=generator, dtype=parameter.dtype).to(parameter.device)
+        return self.decode(temperature * z)
+
+    def freeze(self):
+        """For inference: no weight gradients, actnorm folded into the 1×1 convolutions, W and W⁻¹ once, channels-last."""
+        self.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+        for module in self.modules():
+            if isinstance(module, FlowStep):
+                module.freeze()
+        for split in self.splits:
+            split.frozen = True
+        return self
+
+    def mixed_precision(self, dtype):
+        """Run the coupling networks, and nothing else, in `dtype` (torch.bfloat16, torch.float16; None: as the input)."""
+        for module in self.modules():
+            if isinstance(module, CouplingNet):
+                module.precision = dtype
+        return self
+
+    @torch.no_grad()
+    def initialize(self, x):
+        """Data-dependent initialization of every actnorm from a batch of images; marks the model as initialized."""
+        self._check_images(x)
+        h = x - 0.5
+        for level, (squeeze, steps) in enumerate(zip(self.squeezes, self.levels, strict=True)):
+            h = squeeze(h)
+            for step in steps:
+                step.actnorm.initialize(h)
+                h, _ = step(h)
+            if level < len(self.splits):
+                h = h[:, : self.splits[level].half]
+        self.initialized.fill_(True)
+        return self
+
+
+def dequantize(images, sigma=0.0, generator=None):
+    """Continuous images from 8-bit ones k/255: x + u/255 + σ ε, with u uniform on [-1/2, 1/2] and ε ~ N(0, I)."""
+    u = torch.rand(images.shape, generator=generator, device=images.device, dtype=images.dtype) - 0.5
+    noise = torch.randn(images.shape, generator=generator, device=images.device, dtype=images.dtype) if sigma else 0
+    return images + u / 255 + sigma * noise
