@@ -74,7 +74,7 @@ def load_folder(folder, split=None, size=64, limit=None):
     files = image_files(folder, split)[:limit]
     with ThreadPoolExecutor() as pool:
         images = pool.map(lambda path: read_image(path, size), files)
-        return torch.stack(list(tqdm(images, total=len(files), desc=f"reading {Path(folder).name}", leave=False)))
+        return torch.stack(list(tqdm(images, total=len(files), desc=f"reading {Path(folder).name}", leave=False, disable=None)))
 
 
 def to_float(images):

@@ -1,8 +1,8 @@
 """How close x is to a reference: PSNR, SSIM (Wang et al. 2004, doi:10.1109/TIP.2003.819861) and the spectral angle SAM
 (Kruse et al. 1993, doi:10.1016/0034-4257(93)90013-N).
 
-Each takes two float tensors [B, C, H, W] and returns one number an image, [B]. Inside, all is float64: a variance is a small
-difference of large means, and float32 would lose what SSIM measures in flat regions.
+Each takes two float tensors [B, C, H, W] and returns one number an image, [B]. Inside, all is float64: a variance is
+a small difference of large means, and float32 would lose what SSIM measures in flat regions.
 """
 
 import math
@@ -53,8 +53,8 @@ def ssim(x, reference, data_range=1.0, window="uniform"):
     Args:
         x, reference: images [B, C, H, W]. data_range: R > 0.
         window: `uniform` (7×7, sample covariances with N/(N − 1): the default of scikit-image) or `gaussian` (11×11,
-            σ = 1.5, as Wang et al.; scikit-image with gaussian_weights=True and use_sample_covariance=False). Only windows
-            that lie inside the image count.
+            σ = 1.5, as Wang et al.; scikit-image with gaussian_weights=True and use_sample_covariance=False). Only
+            windows that lie inside the image count.
 
     Raises ValueError for other shapes, R ≤ 0, an unknown window, or an image smaller than the window.
     """
@@ -79,7 +79,7 @@ def ssim(x, reference, data_range=1.0, window="uniform"):
 
 
 def sam(x, reference):
-    """Spectral angle mapper, [B]: arccos(⟨a, b⟩ / ‖a‖‖b‖) between the spectra (over C) of a pixel, in degrees, averaged.
+    """Spectral angle mapper, [B]: arccos(⟨a, b⟩ / ‖a‖‖b‖) of the spectra (over C) of a pixel, in degrees, averaged.
 
     It is blind to brightness. A spectrum that is zero makes 90° with one that is not, and 0° with another zero.
 

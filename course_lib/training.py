@@ -9,7 +9,7 @@ import json
 import math
 import os
 import time
-from contextlib import nullcontext
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -214,20 +214,16 @@ def train(recipe, data, out, device="cpu", precision=None, every=500, compile_mo
     return run
 
 
+@contextmanager
 def process_group(world, device):
     """The torch.distributed group of a `torchrun`, destroyed at the end; nothing for one process."""
-    if world == 1:
-        return nullcontext()
-    torch.distributed.init_process_group("nccl" if torch.device(device).type == "cuda" else "gloo")
-    return torch.distributed.GroupMember_guard() if False else _Group()
-
-
-class _Group:
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        torch.distributed.destroy_process_group()
+    if world > 1:
+        torch.distributed.init_process_group("nccl" if torch.device(device).type == "cuda" else "gloo")
+    try:
+        yield
+    finally:
+        if world > 1:
+            torch.distributed.destroy_process_group()
 
 
 def optimize(run, objective, sets, validation, rank, world, every, minutes):

@@ -1,0 +1,154 @@
+"""Generative priors at work: x̂ from y = A x + n and a model with `encode` (E) and `decode` (D).
+
+    synthesis (3)   x̂ = D(argmin_z ½‖A D(z) − y‖² + λ‖z‖²)                         Bora et al. 2017, Asim et al. 2020
+    analysis (4)    x̂ = argmin_x ½‖A x − y‖² + λ‖E(x)‖²                            Oberlin & Verm 2021
+    MAP             x̂ = argmin_x ½‖A x − y‖² + λ(‖E(x)‖² − 2 log|det J_E(x)|)
+
+With λ = σ²/2 the last is −σ² log p(x | y) up to a constant, for n ~ N(0, σ² I) and a flow's density p(x). The first two
+are one function of x = D(z) where D is a bijection; the last differs from them by the log-determinant.
+"""
+
+from dataclasses import dataclass, field
+
+import torch
+
+from course_lib.metrics import psnr
+from course_lib.operators import check
+from course_lib.regularizers import TV, column, per_image
+from course_lib.solvers import adam, lbfgs, primal_dual
+
+OPTIMIZERS = {"adam": adam, "lbfgs": lbfgs}
+
+
+@dataclass
+class Reconstruction:
+    """What a reconstruction returns.
+
+    Args:
+        image: x̂, [B, C, H, W], not clipped.
+        latent: ẑ, [B, D]: E(x̂).
+        history: curves [k + 1, B] over the steps: `objective`; with `truth` also `data` (½‖A x − y‖²), `psnr` (of the
+            image clipped to [0, 1]) and `latent` (‖z‖²/D).
+        lam: λ of each image, [B].
+        evaluations: gradients that each image has cost, [B].
+    """
+
+    image: torch.Tensor
+    latent: torch.Tensor
+    history: dict = field(default_factory=dict)
+    lam: torch.Tensor | None = None
+    evaluations: torch.Tensor | None = None
+
+
+def data_term(x, y, A):
+    """½‖A x − y‖² of each image, [B]."""
+    return 0.5 * (A(x) - y).flatten(1).square().sum(1)
+
+
+def synthesis_objective(z, y, A, model, lam):
+    """½‖A D(z) − y‖² + λ‖z‖² (3), [B]."""
+    return data_term(model.decode(z), y, A) + lam * z.square().sum(1)
+
+
+def analysis_objective(x, y, A, model, lam):
+    """½‖A x − y‖² + λ‖E(x)‖² (4), [B]; E(x) is the mean for a model that encodes to a mean and a variance."""
+    return data_term(x, y, A) + lam * model.encode(x)[0].square().sum(1)
+
+
+def map_objective(x, y, A, model, lam):
+    """½‖A x − y‖² + λ(‖E(x)‖² − 2 log|det J_E(x)|), [B], for a flow."""
+    z, logdet = model.encode(x)
+    return data_term(x, y, A) + lam * (z.square().sum(1) - 2 * logdet)
+
+
+def check_problem(y, A, model, lam, x0, truth):
+    """λ as a tensor [B]; ValueError for a NaN in y, a λ < 0, or images that don't fit."""
+    check(torch.is_tensor(y) and y.dim() == 4 and len(y) > 0, "y", "images [B, C, H, W], B > 0", getattr(y, "shape", y))
+    check(bool(y.isfinite().all()), "y", "finite values", "NaN or infinity")
+    parameter = next(model.parameters())
+    check(parameter.device == y.device, "y", f"a tensor on {parameter.device}, where the model is", y.device)
+    for name, image in (("x0", x0), ("truth", truth)):
+        check(image is None or len(image) == len(y), name, f"{len(y)} images, as y", getattr(image, "shape", image))
+    return per_image("lam", lam, y)
+
+
+def minimize(objective, start, optimizer, steps, lr, image_of, problem, truth, disable):
+    """Run one of `OPTIMIZERS` and record the curves of `Reconstruction`, which cost a `decode` a step in z."""
+    check(optimizer in OPTIMIZERS, "optimizer", f"one of {sorted(OPTIMIZERS)}", repr(optimizer))
+    (y, A, model), curves = problem, {"data": [], "psnr": [], "latent": []}
+
+    @torch.no_grad()
+    def record(k, u):
+        x, z = image_of(u)
+        curves["data"].append(data_term(x, y, A))
+        curves["psnr"].append(psnr(x.clamp(0, 1), truth))
+        curves["latent"].append(z.square().mean(1))
+
+    options = {"lr": lr} if optimizer == "adam" else {}
+    callback = record if truth is not None else None
+    result = OPTIMIZERS[optimizer](objective, start, steps, callback=callback, disable=disable, **options)
+    curves = {name: torch.stack(rows) for name, rows in curves.items() if rows}
+    return result, result.history | curves
+
+
+def synthesis(y, A, model, lam, z0=None, *, optimizer="adam", steps=400, lr=0.03, truth=None, disable=True):
+    """Regularization by synthesis (3): x̂ = D(argmin_z ½‖A D(z) − y‖² + λ‖z‖²), from z0 = 0.
+
+    Args:
+        y, A: observations [B, ...] and their operator. model: with `decode`. lam: λ >= 0, a number or a tensor [B].
+        z0: the start, [B, D]. optimizer: `adam` (the source's) or `lbfgs`. lr: of Adam.
+        truth: images; with them the history also holds data term, PSNR and ‖z‖²/D.
+
+    Raises:
+        ValueError: λ < 0, NaN in y, or shapes and devices that don't fit.
+    """
+    lam = check_problem(y, A, model, lam, z0, truth)
+    z0 = torch.zeros(len(y), model.dim, dtype=y.dtype, device=y.device) if z0 is None else z0
+
+    def objective(z):
+        return synthesis_objective(z, y, A, model, lam)
+
+    def image_of(z):
+        return model.decode(z), z
+
+    result, history = minimize(objective, z0, optimizer, steps, lr, image_of, (y, A, model), truth, disable)
+    with torch.no_grad():
+        return Reconstruction(model.decode(result.x), result.x, history, lam, result.evaluations)
+
+
+def analysis(y, A, model, lam, x0=None, *, optimizer="adam", steps=400, lr=0.01, truth=None, disable=True):
+    """Regularization by analysis (4): x̂ = argmin_x ½‖A x − y‖² + λ‖E(x)‖², from x0 = D(0). Arguments as `synthesis`."""
+    objective = analysis_objective
+    return descend_in_x(objective, y, A, model, lam, x0, optimizer, steps, lr, truth, disable)
+
+
+def map_estimate(y, A, model, lam, x0=None, *, optimizer="lbfgs", steps=50, lr=0.01, truth=None, disable=True):
+    """Maximum a posteriori: analysis with the log-determinant, −2λ log|det J_E(x)|; λ = σ²/2 is the Bayesian choice.
+
+    x0 is D(0) by default; a cheap estimate (`warm_start`) is a far better one. Arguments as `synthesis`.
+    """
+    objective = map_objective
+    return descend_in_x(objective, y, A, model, lam, x0, optimizer, steps, lr, truth, disable)
+
+
+def descend_in_x(equation, y, A, model, lam, x0, optimizer, steps, lr, truth, disable):
+    """Minimize `analysis_objective` or `map_objective` over the image."""
+    lam = check_problem(y, A, model, lam, x0, truth)
+    if x0 is None:
+        with torch.no_grad():
+            x0 = model.decode(torch.zeros(len(y), model.dim, dtype=y.dtype, device=y.device))
+
+    def objective(x):
+        return equation(x, y, A, model, lam)
+
+    def image_of(x):
+        return x, model.encode(x)[0]
+
+    result, history = minimize(objective, x0, optimizer, steps, lr, image_of, (y, A, model), truth, disable)
+    with torch.no_grad():
+        return Reconstruction(result.x, model.encode(result.x)[0], history, lam, result.evaluations)
+
+
+def warm_start(y, A, lam=2e-3, steps=300):
+    """A cheap estimate to start from: x0 = argmin_x ½‖A x − y‖² + λ TV(x)."""
+    return primal_dual(A, y, TV(), lam, steps=steps).x

@@ -1,0 +1,406 @@
+"""Laws that every operator keeps, and what each one computes, against dense matrices and SciPy."""
+
+import copy
+
+import numpy as np
+import pytest
+import scipy.ndimage
+import scipy.signal
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from course_lib.operators import (
+    Blur,
+    Compose,
+    Downsample,
+    Identity,
+    Mask,
+    Operator,
+    Scaled,
+    Sum,
+    gaussian_kernel,
+    random_mask,
+    square_mask,
+    uniform_kernel,
+)
+
+DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+F64 = torch.float64
+
+
+def noise(*shape, seed=0):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=F64)
+
+
+def kernel(h, w):
+    """A kernel without any symmetry, so that a flip or a shift shows."""
+    k = noise(h, w, seed=5).abs() + 0.1
+    return k / k.sum()
+
+
+# The operator for images [C, H, W], and the (C, H, W) on which the laws are checked. Listing one here is all it takes.
+REGISTRY = {
+    "identity": (lambda c, h, w: Identity(), (3, 5, 8)),
+    "mask": (lambda c, h, w: Mask(random_mask(h, w, 0.6, 1)), (3, 7, 6)),
+    "mask_weighted": (lambda c, h, w: Mask(noise(c, h, w, seed=2)), (2, 5, 7)),
+    "mask_square": (lambda c, h, w: Mask(square_mask(h, w, 3)), (1, 6, 9)),
+    "blur_circular": (lambda c, h, w: Blur(kernel(3, 5)), (2, 7, 9)),
+    "blur_circular_even": (lambda c, h, w: Blur(kernel(5, 3)), (1, 8, 6)),
+    "blur_circular_wrapped": (lambda c, h, w: Blur(kernel(9, 7)), (2, 4, 3)),
+    "blur_zero": (lambda c, h, w: Blur(kernel(3, 5), "zero"), (2, 7, 8)),
+    "blur_zero_large": (lambda c, h, w: Blur(kernel(7, 9), "zero"), (1, 5, 6)),
+    "downsample2": (lambda c, h, w: Downsample(2), (2, 6, 8)),
+    "downsample3": (lambda c, h, w: Downsample(3), (1, 9, 6)),
+    "compose": (lambda c, h, w: Downsample(2) @ Blur(kernel(3, 3)), (2, 6, 8)),
+    "compose_mask": (lambda c, h, w: Mask(random_mask(h, w, 0.3, 4)) @ Blur(kernel(3, 5), "zero"), (1, 7, 5)),
+    "compose_three": (lambda c, h, w: (2 * Downsample(2)) @ Blur(kernel(3, 5)) @ Mask(noise(c, h, w)), (2, 4, 6)),
+    "sum": (lambda c, h, w: Mask(random_mask(h, w, 0.5, 3)) + Blur(kernel(3, 3)), (2, 5, 6)),
+    "scaled": (lambda c, h, w: -2.5 * Downsample(2), (1, 4, 6)),
+    "scaled_sum": (lambda c, h, w: 0.5 * (Identity() + Blur(kernel(3, 3), "zero")), (1, 5, 7)),
+}
+
+
+@pytest.fixture(params=REGISTRY)
+def case(request):
+    """(A, shape [C, H, W])."""
+    build, shape = REGISTRY[request.param]
+    return build(*shape), shape
+
+
+def dense(A, shape):
+    """The matrix of A, column by column: [size of A x, size of x]."""
+    n = int(np.prod(shape))
+    return A(torch.eye(n, dtype=F64).reshape(n, *shape)).flatten(1).T
+
+
+def close(a, b, tol=1e-10):
+    assert a.shape == b.shape
+    assert (a - b).norm() <= tol * max(b.norm().item(), 1e-300)
+
+
+def assert_adjoint(A, x, y):
+    left, right = (A(x) * y).sum(), (x * A.T(y)).sum()
+    assert abs(left - right) <= 1e-10 * A(x).norm() * y.norm() + 1e-300
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_adjoint(case, device):
+    A, shape = case
+    A, x = A.to(device), noise(2, *shape, seed=1).to(device)
+    Ax = A(x)
+    assert Ax.device.type == device and Ax.norm() > 0
+    assert_adjoint(A, x, noise(*Ax.shape, seed=2).to(device))
+
+
+def test_adjoint_is_the_transposed_matrix(case):
+    A, shape = case
+    matrix = dense(A, shape)
+    y = noise(3, *A(noise(1, *shape)).shape[1:], seed=3)
+    close(A.T(y).flatten(1), y.flatten(1) @ matrix)
+
+
+def test_linear(case):
+    A, shape = case
+    x, u = noise(2, *shape, seed=1), noise(2, *shape, seed=2)
+    close(A(2 * x - 3 * u), 2 * A(x) - 3 * A(u))
+
+
+def test_adjoint_is_the_vector_jacobian_product(case):
+    A, shape = case
+    x = noise(2, *shape, seed=1).requires_grad_()
+    Ax = A(x)
+    y = noise(*Ax.shape, seed=2).requires_grad_()
+    close(torch.autograd.grad((Ax * y).sum(), x, retain_graph=True)[0], A.T(y).detach())
+    close(torch.autograd.grad((A.T(y) * x.detach()).sum(), y)[0], Ax.detach())
+
+
+def test_norm_is_the_largest_singular_value(case):
+    A, shape = case
+    expected = torch.linalg.matrix_norm(dense(A, shape), 2).item()
+    assert A.norm(shape, iterations=500) == pytest.approx(expected, rel=1e-6)
+    assert A.norm((4, *shape), iterations=5) == A.norm(shape, iterations=5) <= expected * (1 + 1e-12)
+    assert A.norm(shape) >= 0.995 * expected
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("rho", [0.3, torch.tensor([0.05, 0.4, 3.0], dtype=F64)], ids=["number", "tensor"])
+def test_prox_against_a_dense_solve(case, rho, device):
+    A, shape = case
+    matrix, v = dense(A, shape), noise(3, *shape, seed=4)
+    y = noise(3, *A(v).shape[1:], seed=5)
+    x = A.to(device).prox(v.to(device), y.to(device), rho, iterations=300, tol=1e-14).cpu()
+    for b in range(3):
+        r = rho if isinstance(rho, float) else rho[b]
+        system = matrix.T @ matrix + r * torch.eye(len(matrix.T), dtype=F64)
+        close(x[b].flatten(), torch.linalg.solve(system, matrix.T @ y[b].flatten() + r * v[b].flatten()), 1e-9)
+
+
+def test_prox_default_precision(case):
+    A, shape = case
+    v = noise(2, *shape, seed=4)
+    y = A(noise(2, *shape, seed=6))
+    x = A.prox(v, y, 0.1)
+    close(A.T(A(x)) + 0.1 * x, A.T(y) + 0.1 * v, 1e-6)
+
+
+def test_prox_of_an_image_does_not_depend_on_the_batch(case):
+    A, shape = case
+    v = noise(3, *shape, seed=4)
+    v[1] *= 1e6
+    y = noise(3, *A(v).shape[1:], seed=5)
+    y[2] = A(v[2:])[0]  # this one is solved before the first step
+    rho = torch.tensor([0.01, 1.0, 2.0], dtype=F64)
+    x = A.prox(v, y, rho)
+    close(x[2], v[2], 1e-12)
+    for b in range(3):
+        close(A.prox(v[b : b + 1], y[b : b + 1], rho[b : b + 1])[0], x[b], 1e-12)
+
+
+def test_prox_has_finite_gradients_also_for_a_solved_image(case):
+    A, shape = case
+    v = noise(2, *shape, seed=4)
+    y = A(v).clone()
+    y[1] += 1
+    v.requires_grad_()
+    rho = torch.tensor([0.5, 0.5], dtype=F64, requires_grad=True)
+    for gradient in torch.autograd.grad(A.prox(v, y, rho).square().sum(), (v, rho)):
+        assert gradient.isfinite().all() and gradient[1].norm() > 0
+
+
+def test_float32_follows_the_input(case):
+    A, shape = case
+    x = noise(2, *shape, seed=1)
+    expected = A(x)
+    for buffers in (F64, torch.float32):  # bool ones stay bool
+        A.to(buffers)
+        y = A(x.float())
+        assert y.dtype == A.T(y).dtype == A.prox(x.float(), y, 0.1).dtype == torch.float32
+        close(y.double(), expected, 1e-5)
+    assert A(x).dtype == A.T(expected).dtype == A.prox(x, expected, 0.1).dtype == F64
+
+
+def test_state_round_trip(case):
+    A, shape = case
+    x = noise(1, *shape, seed=1)
+    expected = A(x)
+    B = copy.deepcopy(A)
+    for value in B.state_dict().values():
+        value.copy_(~value if value.dtype == torch.bool else 2 * value + 1)
+    if A.state_dict():
+        assert (B(x) - expected).norm() > 0.1 * expected.norm()
+    B.load_state_dict(A.state_dict())
+    close(B(x), expected, 1e-14)
+    close(A(x), expected, 1e-14)
+
+
+sizes = st.integers(1, 12)
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(sizes, sizes, st.integers(0, 4), st.integers(0, 4), st.sampled_from(["circular", "zero"]), st.integers(0, 99))
+def test_blur_adjoint_for_all_sizes(height, width, i, j, boundary, seed):
+    A = Blur(noise(2 * i + 1, 2 * j + 1, seed=seed), boundary)
+    x, y = noise(2, 1, height, width, seed=seed + 1), noise(2, 1, height, width, seed=seed + 2)
+    assert abs((A(x) * y).sum() - (x * A.T(y)).sum()) <= 1e-10 * A.kernel.abs().sum() * x.norm() * y.norm()
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(sizes, sizes, st.integers(1, 5), st.floats(0, 1), st.integers(0, 99))
+def test_mask_and_downsample_adjoint_for_all_sizes(height, width, k, missing, seed):
+    A = Downsample(k) @ Mask(random_mask(k * height, k * width, missing, seed))
+    x, y = noise(2, 2, k * height, k * width, seed=seed), noise(2, 2, height, width, seed=seed + 1)
+    assert abs((A(x) * y).sum() - (x * A.T(y)).sum()) <= 1e-10 * x.norm() * y.norm()
+
+
+def test_composition_laws():
+    A, B, C = Downsample(2), Blur(kernel(3, 5)), Mask(random_mask(6, 10, 0.4, 2))
+    x, y = noise(2, 3, 6, 10), noise(2, 3, 3, 5, seed=1)
+    assert isinstance(A @ B, Compose) and isinstance(B + C, Sum) and isinstance(2 * A, Scaled)
+    close((A @ B)(x), A(B(x)), 1e-14)
+    close((A @ B).T(y), B.T(A.T(y)), 1e-14)
+    close(((A @ B) @ C)(x), (A @ (B @ C))(x), 1e-14)
+    close((A @ (B + C)).T(y), (A @ B + A @ C).T(y))
+    close((3 * (B + C))(x), 3 * B(x) + 3 * C(x), 1e-14)
+    close((0 * A).prox(x, y, 0.5), x, 1e-14)
+    assert (np.float64(-2) * A).norm((3, 6, 10)) == 1
+    assert set((A @ (B + 2 * C)).state_dict()) == {"B.A.kernel", "B.B.A.mask"}
+    for wrong in (lambda: A @ x, lambda: A + 1, lambda: "2" * A, lambda: A * B):
+        with pytest.raises(TypeError):
+            wrong()
+
+
+@pytest.mark.parametrize("shape", [(7, 9), (8, 6), (12, 5)])
+def test_blur_against_scipy(shape):
+    x, k = noise(2, 3, *shape), kernel(5, 3)
+    for b in range(2):
+        for c in range(3):
+            image = x[b, c].numpy()
+            close(Blur(k)(x)[b, c], torch.tensor(scipy.ndimage.convolve(image, k.numpy(), mode="wrap")), 1e-12)
+            zero = scipy.signal.convolve2d(image, k.numpy(), mode="same")
+            close(Blur(k, "zero")(x)[b, c], torch.tensor(zero), 1e-12)
+
+
+def test_kernels():
+    for k in (
+        uniform_kernel(7, F64),
+        gaussian_kernel(1.3, dtype=F64),
+        gaussian_kernel(2, 3, F64),
+        gaussian_kernel(0.1),
+    ):
+        assert k.sum().item() == pytest.approx(1, abs=1e-14)
+        assert torch.equal(k, k.flip(0)) and torch.equal(k, k.T)
+    assert uniform_kernel().shape == (7, 7) and uniform_kernel().dtype == torch.get_default_dtype()
+    assert gaussian_kernel(2, 3).shape == (7, 7)
+    image = noise(13, 10)
+    expected = scipy.ndimage.gaussian_filter(image.numpy(), 1.3, mode="wrap")
+    close(Blur(gaussian_kernel(1.3, dtype=F64))(image[None, None])[0, 0], torch.tensor(expected), 1e-12)
+
+
+@pytest.mark.parametrize("boundary", ["circular", "zero"])
+def test_a_symmetric_kernel_does_not_shift_the_image(boundary):
+    x = torch.zeros(1, 1, 11, 14, dtype=F64)
+    x[..., 5, 7] = 1
+    y = Blur(gaussian_kernel(0.8, dtype=F64), boundary)(x)[0, 0]
+    assert y.argmax().item() == 5 * 14 + 7
+    close(
+        torch.stack([(y.sum(1) * torch.arange(11)).sum(), (y.sum(0) * torch.arange(14)).sum()]),
+        torch.tensor([5.0, 7.0]),
+    )
+
+
+def test_downsample_is_the_mean_of_blocks():
+    x = noise(2, 3, 8, 12)
+    close(Downsample(4)(x), x.reshape(2, 3, 2, 4, 3, 4).mean((3, 5)), 1e-14)
+    y = noise(2, 3, 2, 3)
+    close(Downsample(4)(Downsample(4).T(y)), y / 16, 1e-14)
+
+
+def test_mask_keeps_the_size_and_zeroes_the_missing_pixels():
+    mask = random_mask(5, 8, 0.6, 3)
+    x = noise(2, 3, 5, 8)
+    y = Mask(mask)(x)
+    assert torch.equal(y, torch.where(mask, x, 0))
+    for other in (mask[None], mask.double(), mask.expand(3, 5, 8), mask.numpy()):
+        assert torch.equal(Mask(other)(x), y)
+    A = Mask(mask)
+    mask.fill_(True)
+    assert torch.equal(A(x), y)  # the operator has a copy of its own
+
+
+@pytest.mark.parametrize("missing", [0, 0.125, 0.6, 1])
+def test_random_mask_counts(missing):
+    mask = random_mask(13, 9, missing, 7)
+    assert mask.shape == (1, 13, 9) and mask.dtype == torch.bool
+    assert (~mask).sum() == round(missing * 13 * 9)
+
+
+def test_random_mask_is_seeded_and_leaves_the_global_state():
+    state = torch.get_rng_state()
+    masks = [random_mask(16, 12, generator=s) for s in (1, torch.Generator().manual_seed(1), 2)]
+    assert torch.equal(random_mask(16, 12), random_mask(16, 12))
+    assert torch.equal(masks[0], masks[1]) and not torch.equal(masks[0], masks[2])
+    assert torch.equal(torch.get_rng_state(), state)
+    Blur(kernel(3, 3), "zero").norm((1, 5, 5))
+    assert torch.equal(torch.get_rng_state(), state)
+    frequency = torch.stack([random_mask(4, 4, 0.5, s) for s in range(400)]).double().mean(0)
+    assert (frequency - 0.5).abs().max() < 0.1  # every pixel is as likely to be missing
+
+
+def test_square_mask():
+    centred, cornered = square_mask(64, 64), square_mask(9, 7, 3, (6, 0))
+    assert (~centred).sum() == 100 and not centred[0, 27:37, 27:37].any()
+    assert (~cornered).sum() == 9 and not cornered[0, 6:9, 0:3].any()
+    assert not square_mask(5, 5, 5).any()
+
+
+def test_transfer_is_kept_and_follows_the_kernel():
+    A = Blur(kernel(3, 3))
+    x = noise(1, 1, 6, 7)
+    with torch.inference_mode():
+        A(x)
+    first = A.transfer(6, 7, F64)
+    assert A.transfer(6, 7, F64) is first and A.transfer(7, 6, F64) is not first
+    u = x.clone().requires_grad_()
+    A(u).square().sum().backward()  # what was kept in inference mode serves under autograd
+    A.kernel.copy_(kernel(3, 3).flip(0))
+    close(A(x), Blur(kernel(3, 3).flip(0))(x), 1e-14)
+    A.kernel = kernel(3, 3).T
+    close(A(x), Blur(kernel(3, 3).T)(x), 1e-14)
+
+
+def test_norm_of_zero_and_of_a_module_on_its_own_dtype():
+    assert Mask(torch.zeros(1, 3, 4)).norm((1, 3, 4)) == 0
+    assert (Identity() @ Mask(torch.zeros(1, 3, 4))).norm((1, 3, 4)) == 0
+    A = Blur(1e-9 * kernel(3, 3), "zero")
+    assert A.norm((1, 4, 5), 300) == pytest.approx(1e-9 * Blur(kernel(3, 3), "zero").norm((1, 4, 5), 300), rel=1e-9)
+
+
+X = torch.zeros(2, 3, 6, 8)
+NAN = torch.full((1, 6, 8), torch.nan)
+BAD = {
+    "mask NaN": (lambda: Mask(NAN), "mask: expected finite values, got NaN"),
+    "mask integer": (lambda: Mask(torch.ones(1, 6, 8, dtype=torch.int64)), "mask: expected a bool or float.*int64"),
+    "mask 2-D": (lambda: Mask(torch.ones(6, 8)), r"mask: expected shape .*got \[6, 8\]"),
+    "mask batch": (lambda: Mask(torch.ones(2, 1, 6, 8)), r"mask: expected shape .*got \[2, 1, 6, 8\]"),
+    "mask size": (lambda: Mask(torch.ones(1, 6, 7))(X), r"x: expected .*\[1, 6, 7\], got \[2, 3, 6, 8\]"),
+    "mask channels": (lambda: Mask(torch.ones(2, 6, 8))(X), r"x: expected .*\[2, 6, 8\], got \[2, 3, 6, 8\]"),
+    "mask adjoint size": (lambda: Mask(torch.ones(1, 6, 7)).T(X), r"\[1, 6, 7\], got \[2, 3, 6, 8\]"),
+    "mask to grey": (lambda: Mask(torch.ones(3, 6, 8))(X[:, :1]), r"\[3, 6, 8\], got \[2, 1, 6, 8\]"),
+    "kernel NaN": (lambda: Blur(NAN[0, :3, :3]), "kernel: expected finite values, got NaN"),
+    "kernel inf": (lambda: Blur(torch.full((3, 3), torch.inf)), "kernel: expected finite values"),
+    "kernel even": (lambda: Blur(torch.ones(3, 4)), r"kernel: expected .*odd, got \[3, 4\]"),
+    "kernel 3-D": (lambda: Blur(torch.ones(1, 3, 3)), r"kernel: expected .*odd, got \[1, 3, 3\]"),
+    "kernel integer": (lambda: Blur(torch.ones(3, 3, dtype=torch.int32)), "kernel: expected a float.*int32"),
+    "boundary": (lambda: Blur(torch.ones(3, 3), "reflect"), "boundary: expected 'circular' or 'zero', got 'reflect'"),
+    "factor": (lambda: Downsample(0), "factor: expected a positive integer, got 0"),
+    "factor float": (lambda: Downsample(2.0), r"factor: expected a positive integer, got 2\.0"),
+    "divisible": (lambda: Downsample(4)(X), r"x: expected height and width divisible by 4, got \[2, 3, 6, 8\]"),
+    "divisible width": (lambda: Downsample(3)(X), r"x: expected height and width divisible by 3"),
+    "x 3-D": (lambda: Blur(torch.ones(3, 3))(X[0]), r"x: expected shape \[B, C, H, W\], got \[3, 6, 8\]"),
+    "y 3-D": (lambda: Downsample(2).T(X[0]), r"y: expected shape \[B, C, H, W\], got \[3, 6, 8\]"),
+    "x bytes": (lambda: Identity()(X.byte()), r"x: expected a float tensor, got torch.uint8"),
+    "x array": (lambda: Identity()(X.numpy()), "x: expected a float tensor, got ndarray"),
+    "x list": (lambda: Identity()([1.0]), "x: expected a float tensor, got list"),
+    "x device": (lambda: Mask(torch.ones(1, 6, 8))(X.to("meta")), "x: expected a tensor on cpu.* got meta"),
+    "rho negative": (lambda: Identity().prox(X, X, -1.0), r"rho: expected positive finite values, got -1\.0"),
+    "rho NaN": (lambda: Identity().prox(X, X, float("nan")), "rho: expected positive finite values, got nan"),
+    "rho tensor": (lambda: Identity().prox(X, X, torch.tensor([1.0, -1.0])), "rho: expected positive finite values"),
+    "rho shape": (lambda: Identity().prox(X, X, torch.ones(3)), r"rho: expected a number or shape \[2\], got \[3\]"),
+    "prox y": (
+        lambda: Downsample(2).prox(X, X, 1.0),
+        r"y: expected the shape of A\(v\), \[2, 3, 3, 4\], got \[2, 3, 6",
+    ),
+    "prox v": (lambda: Identity().prox(X[0], X, 1.0), r"v: expected shape \[B, C, H, W\], got \[3, 6, 8\]"),
+    "sum": (lambda: (Identity() + Downsample(2))(X), r"A \+ B: expected .*\[2, 3, 6, 8\], got \[2, 3, 3, 4\]"),
+    "c": (lambda: float("inf") * Identity(), "c: expected a finite number, got inf"),
+    "norm": (lambda: Identity().norm((6, 8)), r"shape: expected \[C, H, W\] or .*, got \[6, 8\]"),
+    "uniform": (lambda: uniform_kernel(4), "size: expected a positive odd integer, got 4"),
+    "sigma": (lambda: gaussian_kernel(0), "sigma: expected a positive number, got 0"),
+    "radius": (lambda: gaussian_kernel(1, -1), "radius: expected a non-negative integer, got -1"),
+    "missing": (lambda: random_mask(4, 4, 1.2), r"missing: expected a fraction in \[0, 1\], got 1\.2"),
+    "height": (lambda: random_mask(0, 4), r"height, width: expected positive integers, got \(0, 4\)"),
+    "side": (lambda: square_mask(8, 20), "side: expected 1 to 8, got 10"),
+    "corner": (lambda: square_mask(8, 9, 3, (6, 0)), r"corner: expected \(0, 0\) to \(5, 6\), got \(6, 0\)"),
+    "corner negative": (lambda: square_mask(8, 9, 3, (0, -1)), r"corner: expected .*, got \(0, -1\)"),
+}
+
+
+@pytest.mark.parametrize("call, message", BAD.values(), ids=BAD)
+def test_bad_input(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_an_operator_of_your_own_needs_forward_and_adjoint_only():
+    class Roll(Operator):
+        def forward(self, x):
+            return x.roll(1, 3)
+
+        def T(self, y):
+            return y.roll(-1, 3)
+
+    A, x = 2 * Roll() @ Downsample(2), noise(2, 1, 4, 6)
+    assert_adjoint(A, x, noise(2, 1, 2, 3, seed=1))
+    assert Roll().norm((1, 4, 6)) == pytest.approx(1, rel=1e-5)
+    close(Roll().prox(x, Roll()(x), 0.7), x, 1e-12)

@@ -1,0 +1,360 @@
+"""The solvers against dense solves, SciPy, long runs, and the law that no image of a batch influences another."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import minimize
+
+from course_lib.regularizers import TV
+from course_lib.solvers import adam, conjugate_gradient, lbfgs, primal_dual
+
+DEVICES = ["cpu", *["cuda"] * torch.cuda.is_available()]
+
+
+def randn(*shape, seed=0):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def rosenbrock(x):
+    x = x.flatten(1)
+    return (100 * (x[:, 1:] - x[:, :-1] ** 2) ** 2 + (1 - x[:, :-1]) ** 2).sum(1)
+
+
+def quadratic(condition=1e3, size=40):
+    """½ xᵀ diag(d) x − 1ᵀx, whose minimizer is 1/d."""
+    d = torch.logspace(0, np.log10(condition), size, dtype=torch.float64)
+    return d, lambda x: (0.5 * d.to(x) * x * x - x).sum(1)
+
+
+def positive_definite(batch, size, seed=0):
+    Q = randn(batch, size, size, seed=seed)
+    return Q @ Q.mT + torch.eye(size, dtype=torch.float64)
+
+
+class Stand:
+    """An operator from its formulas: A(x), A.T(y), A.prox(v, y, rho), A.norm(shape)."""
+
+    def __init__(self, forward, adjoint, prox, norm):
+        self.forward, self.T, self.prox, self.largest = forward, adjoint, prox, norm
+
+    def __call__(self, x):
+        return self.forward(x)
+
+    def norm(self, shape):
+        return self.largest
+
+
+def mask(height, width):
+    m = (randn(height, width, seed=5) > 0).double()
+    return Stand(lambda x: m * x, lambda y: m * y, lambda v, y, rho: (m * y + col(rho) * v) / (m + col(rho)), 1.0)
+
+
+def blur(height, width):
+    k = torch.zeros(height, width, dtype=torch.float64)
+    k[:3, :3] = 1 / 9
+    K = torch.fft.fft2(k)
+    apply = lambda x, H: torch.fft.ifft2(torch.fft.fft2(x) * H).real  # noqa: E731
+    prox = lambda v, y, rho: apply(apply(y, K.conj()) + col(rho) * v, 1 / (K.abs() ** 2 + col(rho)))  # noqa: E731
+    return Stand(lambda x: apply(x, K), lambda y: apply(y, K.conj()), prox, 1.0)
+
+
+def downsample(height, width):
+    """Means of 2×2 blocks: AAᵀ = I/4."""
+    A = lambda x: torch.nn.functional.avg_pool2d(x, 2)  # noqa: E731
+    T = lambda y: y.repeat_interleave(2, -1).repeat_interleave(2, -2) / 4  # noqa: E731
+    return Stand(A, T, lambda v, y, rho: v + T((y - A(v)) / (0.25 + col(rho))), 0.5)
+
+
+def col(rho):
+    return torch.as_tensor(rho).reshape(-1, 1, 1, 1)
+
+
+OPERATORS = {"mask": mask, "blur": blur, "downsample": downsample}
+
+
+@pytest.mark.parametrize("shape", [(5, 12), (3, 2, 2, 3)])
+@pytest.mark.parametrize("function", ["rosenbrock", "quadratic", "log"])
+def test_lbfgs_finds_the_minimum_of_scipy(function, shape):
+    size = int(np.prod(shape[1:]))
+    objective = {
+        "rosenbrock": rosenbrock,
+        "quadratic": lambda x: quadratic(size=size)[1](x.flatten(1)),
+        # NaN outside x > 0: long steps have to be shortened.
+        "log": lambda x: (x - x.log()).flatten(1).sum(1),
+    }[function]
+    x0 = 0.3 * randn(*shape) + 0.5 if function != "log" else randn(*shape).abs() * 5 + 0.01
+    result = lbfgs(objective, x0, steps=500, tolerance=1e-9)
+    assert result.converged.all() and result.x.shape == x0.shape
+    for b in range(len(x0)):
+
+        def scipy_objective(v):
+            t = torch.from_numpy(v).reshape(1, *shape[1:]).requires_grad_()
+            f = objective(t)
+            f.sum().backward()
+            return f.item(), t.grad.numpy().ravel()
+
+        bounds = [(1e-3, None)] * size if function == "log" else None
+        options = dict(maxiter=5000, ftol=1e-16, gtol=1e-10)
+        theirs = minimize(
+            scipy_objective, x0[b].numpy().ravel(), jac=True, method="L-BFGS-B", bounds=bounds, options=options
+        )
+        assert abs(result.history["objective"][-1, b].item() - theirs.fun) <= 1e-9 * max(1, abs(theirs.fun))
+        np.testing.assert_allclose(result.x[b].numpy().ravel(), theirs.x, atol=1e-4)
+        assert result.evaluations[b] <= 2 * theirs.nfev + 20
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("solver", [lbfgs, adam])
+def test_an_image_alone_is_exactly_as_in_a_batch(solver, device):
+    # Starts of very different scales: some images converge, backtrack or stop long before the others.
+    x0 = (randn(6, 8) * torch.tensor([0.01, 0.1, 1, 3, 10, 1e-6], dtype=torch.float64)[:, None]).to(device)
+    batch = solver(rosenbrock, x0, steps=60)
+    assert batch.x.device == x0.device
+    if solver is lbfgs:
+        assert len(batch.evaluations.unique()) > 1
+    for b in range(6):
+        alone = solver(rosenbrock, x0[b : b + 1], steps=60)
+        assert torch.equal(alone.x[0], batch.x[b])
+        assert alone.evaluations == batch.evaluations[b] and alone.iterations == batch.iterations[b]
+        rows = len(alone.history["objective"])
+        assert torch.equal(alone.history["objective"][:, 0], batch.history["objective"][:rows, b])
+
+
+def test_lbfgs_is_superlinear_where_gradient_descent_is_not():
+    d, objective = quadratic(1e3, 20)
+    x0 = torch.zeros(2, 20, dtype=torch.float64)
+    result = lbfgs(objective, x0, steps=70, history=40, tolerance=1e-6)
+    x = x0
+    for _ in range(70):
+        x = x - (d * x - 1) / d.max()
+    least = objective(1 / d[None])
+    gap, theirs = objective(result.x) - least, objective(x) - least
+    assert result.converged.all() and (gap <= 1e-9).all() and (theirs > 1e-2).all()
+
+
+@pytest.mark.parametrize("history", [5, 20])
+def test_lbfgs_needs_as_many_evaluations_as_scipy(history):
+    d, objective = quadratic(1e2, 30)
+    norms = []
+
+    def scipy_objective(v):
+        norms.append(np.linalg.norm(d.numpy() * v - 1))
+        return objective(torch.from_numpy(v)[None]).item(), d.numpy() * v - 1
+
+    options = dict(maxcor=history, ftol=0, gtol=1e-14)
+    minimize(scipy_objective, np.zeros(30), jac=True, method="L-BFGS-B", options=options)
+    theirs = next(i for i, norm in enumerate(norms) if norm <= 1e-6 * norms[0])
+    ours = lbfgs(objective, torch.zeros(1, 30, dtype=torch.float64), history=history, tolerance=1e-6).evaluations.item()
+    assert abs(ours - theirs) <= 0.15 * theirs
+
+
+def test_lbfgs_freezes_converged_images_and_counts():
+    seen, calls = [], []
+
+    def objective(x):
+        calls.append(len(x))
+        return rosenbrock(x)
+
+    x0 = torch.cat([torch.ones(1, 6), torch.full((1, 6), 0.9), -torch.ones(1, 6)]).double()
+    result = lbfgs(objective, x0, steps=300, tolerance=1e-6, callback=lambda k, x: seen.append((k, x)))
+    assert result.iterations[0] == 0 and result.evaluations[0] == 1 and result.converged.all()
+    assert result.evaluations[1] < result.evaluations[2] == len(calls) == len(seen)
+    assert (result.iterations < result.evaluations).all()
+    end = result.evaluations[1]
+    assert all(torch.equal(x[1], result.x[1]) for _, x in seen[end - 1 :]) and not torch.equal(
+        seen[end - 2][1][1], seen[-1][1][1]
+    )
+    assert [k for k, _ in seen] == list(range(len(seen))) and torch.equal(seen[-1][1], result.x)
+    for (_, x), row in zip(seen, result.history["objective"], strict=True):
+        torch.testing.assert_close(rosenbrock(x), row)
+    assert (result.history["objective"].diff(dim=0) <= 1e-12).all()
+
+
+def test_lbfgs_in_float32_reaches_the_rounding_floor():
+    d, objective = quadratic(1e2, 30)
+    shifted = lambda x: objective(x) + 1000  # the decrease soon drowns in the offset  # noqa: E731
+    result = lbfgs(shifted, torch.zeros(3, 30), steps=300, tolerance=1e-3)
+    assert result.x.dtype == torch.float32 and result.converged.all()
+    assert ((result.x - 1 / d).norm(dim=1) <= 1e-2 * (1 / d).norm()).all()
+    endless = lbfgs(shifted, torch.zeros(3, 30), steps=400, tolerance=0.0)
+    assert not endless.converged.any() and ((endless.x - 1 / d).norm(dim=1) <= 1e-4).all()
+
+
+def test_lbfgs_gives_up_on_a_gradient_of_the_wrong_sign():
+    wrong = lambda x: (2 * x.detach().square() - x.square()).sum(1)  # noqa: E731
+    result = lbfgs(wrong, randn(2, 3), steps=100)
+    assert not result.converged.any() and (result.evaluations < 40).all() and (result.iterations == 0).all()
+
+
+def test_lbfgs_survives_infinite_trials_and_kinks():
+    walled = lambda x: torch.where(x.abs().amax(1) < 2, (x - 1.9).square().sum(1), float("inf"))  # noqa: E731
+    result = lbfgs(walled, torch.full((2, 3), -1.9, dtype=torch.float64), steps=100, initial_step=1e6)
+    assert (result.x - 1.9).abs().max() < 1e-4
+    kinked = lbfgs(lambda x: (x - 0.3).abs().sum(1), randn(4, 5), steps=200)
+    assert (kinked.history["objective"][-1] < 1e-6).all()
+
+
+def test_lbfgs_rejects_a_start_without_value():
+    x0 = torch.ones(3, 2)
+    x0[1] = -1
+    with pytest.raises(ValueError, match=r"x0: .*finite objective.*\[1\]"):
+        lbfgs(lambda x: x.log().sum(1), x0)
+
+
+def test_adam_is_that_of_torch_and_keeps_the_best():
+    x0 = randn(3, 7)
+    seen = []
+    result = adam(rosenbrock, x0, steps=50, lr=0.05, callback=lambda k, x: seen.append(x))
+    x = x0.clone().requires_grad_()
+    optimizer = torch.optim.Adam([x], lr=0.05)
+    for _ in range(50):
+        optimizer.zero_grad()
+        rosenbrock(x).sum().backward()
+        optimizer.step()
+    assert torch.equal(result.x, x.detach()) and len(seen) == 51 and torch.equal(seen[0], x0)
+    values = result.history["objective"]
+    torch.testing.assert_close(values[-1], rosenbrock(result.x))
+    assert values.shape == (51, 3) and not result.converged.any() and result.evaluations.tolist() == [51] * 3
+    wild = adam(rosenbrock, x0, steps=50, lr=1.0, best=True)
+    torch.testing.assert_close(rosenbrock(wild.x), wild.history["objective"].min(0).values)
+    assert (wild.history["objective"].argmin(0) < 50).any()
+
+
+def test_adam_keeps_a_lost_image_to_itself():
+    x0 = randn(3, 4).abs()
+    x0[1, 2] = -1
+    result = adam(lambda x: (x - x.log()).sum(1), x0, steps=20, best=True)
+    assert result.history["objective"][-1].isfinite().tolist() == [True, False, True]
+
+
+def dense_tv_minimum(A, y, phi, lam, shape, box=None):
+    """The least objective, by SciPy on a smoothed TV, independent of any primal-dual method."""
+    bounds = [box] * int(np.prod(shape)) if box else None
+
+    def smoothed(v, eps):
+        x = torch.from_numpy(v).reshape(shape).requires_grad_()
+        tv = (phi.norms(phi.gradient(x)).square() + eps**2).sqrt().sum()
+        f = 0.5 * (A(x) - y).square().sum() + lam * tv
+        f.backward()
+        return f.item(), x.grad.numpy().ravel()
+
+    v = np.full(int(np.prod(shape)), 0.5)
+    for eps in (1e-1, 1e-2, 1e-3, 1e-4, 1e-5):
+        options = dict(maxiter=3000, maxfun=6000, ftol=1e-15, gtol=1e-9)
+        v = minimize(smoothed, v, args=(eps,), jac=True, method="L-BFGS-B", bounds=bounds, options=options).x
+    x = torch.from_numpy(v).reshape(shape)
+    return (0.5 * (A(x) - y).square().sum() + lam * phi(x)).item()
+
+
+@pytest.mark.parametrize("box", [None, (0.0, 0.45)])
+@pytest.mark.parametrize("name", OPERATORS)
+def test_primal_dual_reaches_the_minimum_of_scipy(name, box):
+    A, phi = OPERATORS[name](6, 8), TV(coupled=False)
+    x = torch.rand(1, 1, 6, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    y = A(x)
+    result = primal_dual(A, y, phi, 0.05, box=box, steps=3000, tolerance=1e-9)
+    value = (0.5 * (A(result.x) - y).square().sum() + 0.05 * phi(result.x)).item()
+    least = dense_tv_minimum(A, y, phi, 0.05, x.shape, box)
+    assert value == pytest.approx(result.history["objective"][-1].item())
+    assert abs(value - least) <= 3e-4 * least and value <= least * (1 + 1e-5)
+    if box:
+        free = primal_dual(A, y, phi, 0.05).history["objective"][-1]
+        assert result.x.min() >= box[0] and result.x.max() <= box[1] and value > 1.01 * free
+
+
+def test_primal_dual_with_identity_is_the_prox_of_tv():
+    A = Stand(lambda x: x, lambda y: y, lambda v, y, rho: (y + col(rho) * v) / (1 + col(rho)), 1.0)
+    y = torch.rand(2, 3, 9, 7, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    lam = torch.tensor([0.05, 0.2], dtype=torch.float64)
+    result = primal_dual(A, y, TV(), lam, steps=5000, tolerance=1e-8)
+    torch.testing.assert_close(result.x, TV(iterations=5000, tolerance=1e-7).prox(y, lam), rtol=0, atol=1e-5)
+    unregularized = primal_dual(A, y, TV(), 0.0, x0=torch.zeros_like(y))
+    torch.testing.assert_close(unregularized.x, y, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_primal_dual_defaults_and_batches(name):
+    """The defaults end within 1e-3 of the optimum, and an image alone is as in a batch."""
+    A, phi = OPERATORS[name](20, 16), TV()
+    grid = torch.linspace(0, 3, 16, dtype=torch.float64)
+    x = ((grid.sin()[None] + torch.linspace(0, 4, 20, dtype=torch.float64).cos()[:, None]) > 0.7).double()
+    y = A(torch.stack([x, 0.5 * x])[:, None].expand(2, 3, 20, 16))
+    y = y + 0.02 * randn(*y.shape, seed=3)
+    lam = torch.tensor([0.01, 0.1], dtype=torch.float64)
+    seen = []
+    result = primal_dual(A, y, phi, lam, callback=lambda k, x: seen.append(k))
+    assert result.converged.all() and seen == list(range(int(result.iterations.max()) + 1))
+    least = primal_dual(A, y, phi, lam, steps=1500, tolerance=0.0).history["objective"][-1]
+    assert (result.history["objective"][-1] <= least * (1 + 1e-3)).all()
+    for b in range(2):
+        alone = primal_dual(A, y[b : b + 1], phi, lam[b].item())
+        torch.testing.assert_close(alone.x[0], result.x[b], rtol=0, atol=1e-10)
+        assert alone.iterations == result.iterations[b]
+
+
+def test_primal_dual_does_not_stop_at_data_that_it_fits():
+    """From x0 = Aᵀy/‖A‖² of a mask, the first step moves the dual variable alone."""
+    A = mask(16, 16)
+    y = A(torch.rand(1, 1, 16, 16, generator=torch.Generator().manual_seed(0), dtype=torch.float64))
+    result = primal_dual(A, y, TV(), 0.02)
+    assert result.iterations > 10 and result.history["objective"][-1] < 0.8 * result.history["objective"][0]
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_conjugate_gradient_is_the_dense_solve(device):
+    M = positive_definite(4, 10).to(device)
+    b = randn(4, 2, 5, seed=1).to(device)
+    b[2] = 0
+    apply = lambda x: (M[: len(x)] @ x.flatten(1)[..., None]).reshape(x.shape)  # noqa: E731
+    result = conjugate_gradient(apply, b, tolerance=1e-12)
+    torch.testing.assert_close(result.x.flatten(1), torch.linalg.solve(M, b.flatten(1)), rtol=1e-8, atol=1e-9)
+    assert result.converged.all() and result.iterations[2] == 0 and result.history["residual"][-1].max() <= 1e-12
+    x0 = randn(4, 2, 5, seed=2).to(device)
+    torch.testing.assert_close(conjugate_gradient(apply, b, x0, tolerance=1e-12).x, result.x)
+    torch.testing.assert_close(conjugate_gradient(apply, b[:2], tolerance=1e-12).x, result.x[:2])
+
+
+def test_conjugate_gradient_ends_after_as_many_steps_as_eigenvalues():
+    d = torch.tensor([1.0, 1, 1, 5, 5, 30], dtype=torch.float64)
+    result = conjugate_gradient(lambda x: d * x, randn(3, 6), tolerance=1e-10)
+    assert result.iterations.tolist() == [3, 3, 3]
+    assert not conjugate_gradient(lambda x: d * x, randn(3, 6), steps=2, tolerance=1e-10).converged.any()
+
+
+A4 = mask(4, 4)
+ONES = torch.ones(2, 1, 4, 4, dtype=torch.float64)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: adam(rosenbrock, torch.full((2, 3), float("nan"))), "x0: .*finite"),
+        (lambda: adam(rosenbrock, torch.ones(3)), r"x0: .*\[B, ...\].*\[3\]"),
+        (lambda: adam(rosenbrock, torch.ones(2, 3), steps=-1), "steps: .*-1"),
+        (lambda: adam(rosenbrock, torch.ones(2, 3), lr=0), "lr: .*> 0"),
+        (lambda: adam(lambda x: rosenbrock(x).sum(), torch.ones(2, 3)), r"objective: .*\[2\]"),
+        (lambda: lbfgs(rosenbrock, torch.ones(2, 3, dtype=torch.long)), "x0: .*float"),
+        (lambda: lbfgs(rosenbrock, torch.ones(2, 3), steps=1.5), "steps: .*1.5"),
+        (lambda: lbfgs(rosenbrock, torch.ones(2, 3), history=0), "history"),
+        (lambda: lbfgs(rosenbrock, torch.ones(2, 3), tolerance=-1), "tolerance"),
+        (lambda: lbfgs(rosenbrock, torch.ones(2, 3), initial_step=0), "initial_step"),
+        (lambda: lbfgs(lambda x: 1.0, torch.ones(2, 3)), "objective: .*float"),
+        (lambda: primal_dual(A4, ONES, TV(), -0.1), "lam: .*>= 0"),
+        (lambda: primal_dual(A4, ONES, TV(), torch.ones(3)), r"lam: .*\[2\].*\[3\]"),
+        (lambda: primal_dual(A4, ONES * float("nan"), TV(), 0.1), "y: .*finite"),
+        (lambda: primal_dual(A4, ONES, TV(), 0.1, x0=ONES[0]), r"x0: .*\[B, C, H, W\]"),
+        (lambda: primal_dual(A4, ONES, TV(), 0.1, box=(1, 0)), "box"),
+        (lambda: conjugate_gradient(lambda x: -x, torch.ones(2, 3)), "apply: .*positive definite"),
+        (lambda: conjugate_gradient(lambda x: x, torch.ones(2, 3), torch.ones(3, 3)), r"x0: .*\[2, 3\].*\[3, 3\]"),
+        (lambda: conjugate_gradient(lambda x: x[:, :1], torch.ones(2, 3)), r"apply\(x0\): .*\[2, 3\].*\[2, 1\]"),
+    ],
+)
+def test_bad_input(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_zero_steps_return_the_start():
+    x0 = randn(2, 3)
+    assert torch.equal(adam(rosenbrock, x0, steps=0).x, x0) and torch.equal(lbfgs(rosenbrock, x0, steps=0).x, x0)
+    assert lbfgs(rosenbrock, x0, steps=0).history["objective"].shape == (1, 2)
