@@ -3,6 +3,7 @@
 An image batch is a float tensor [B, C, H, W] in [0, 1]; large sets stay 8-bit, [N, C, H, W] of dtype uint8.
 """
 
+import os
 import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import skimage.data
 import torch
-from PIL import Image, UnidentifiedImageError
+import torch.nn.functional as F
+from PIL import Image, ImageOps
 from tqdm.auto import tqdm
 
 FRAME = (19, 41, 159, 181)
@@ -19,7 +21,13 @@ FRAME = (19, 41, 159, 181)
 SPLITS = {"validation": range(9501, 9751), "test": range(9751, 10001)}
 """Numbers of CelebA's images held out here; every other image trains."""
 
-EXTENSIONS = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+
+
+def progress(iterable=None, **options):
+    """A tqdm bar; silent under TQDM_DISABLE=1, without a terminal, and in all but the first process of a `torchrun`."""
+    silent = os.environ.get("TQDM_DISABLE") == "1" or os.environ.get("RANK", "0") != "0"
+    return tqdm(iterable, disable=silent or None, **options)
 
 
 def face_box(width, height):
@@ -32,13 +40,27 @@ def face_box(width, height):
     return left, top, left + side, top + side
 
 
+def to_rgb(image):
+    """A Pillow image of any mode as 8-bit RGB: 16-bit greys scaled to 8 bits, transparent pixels on white."""
+    if image.mode.startswith("I"):
+        return Image.fromarray((np.asarray(image).clip(0, 65535) / 257).round().astype(np.uint8)).convert("RGB")
+    if image.has_transparency_data:
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
+    return image.convert("RGB")
+
+
 def read_image(path, size=64):
-    """One image file as uint8 [3, size, size]: cut to `face_box`, resized bicubically with antialiasing."""
+    """One image file as uint8 [3, size, size]: cut to `face_box`, resized bicubically with antialiasing.
+
+    Raises FileNotFoundError for a missing file, ValueError for one that is no image or is damaged.
+    """
     try:
         with Image.open(path) as image:
-            image = image.convert("RGB")
+            image = to_rgb(ImageOps.exif_transpose(image))
             image = image.resize((size, size), Image.Resampling.BICUBIC, box=face_box(*image.size))
-    except (UnidentifiedImageError, OSError) as error:
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # Pillow's decoders raise SyntaxError, struct.error, ... on damaged files
         raise ValueError(f"{path}: expected a readable image file ({error})") from error
     return torch.from_numpy(np.array(image)).permute(2, 0, 1)
 
@@ -46,6 +68,7 @@ def read_image(path, size=64):
 def image_files(folder, split=None):
     """Sorted image files of a folder, those of one split (`train`, `validation`, `test`) where it is named.
 
+    Other files are ignored. CelebA's folder may also be given by its parent: `celeba` for `celeba/img_align_celeba`.
     Files named by CelebA's numbers (000001.jpg) follow `SPLITS`; of any other folder, each 20th file validates.
     Raises FileNotFoundError for a folder that does not exist or holds no image of the split.
     """
@@ -54,12 +77,24 @@ def image_files(folder, split=None):
         raise FileNotFoundError(f"folder: {folder} is not a folder; expected one with image files")
     if split not in (None, "train", *SPLITS):
         raise ValueError(f"split: expected 'train', 'validation', 'test' or None, got {split!r}")
-    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in EXTENSIONS)
-    if split is not None:
-        files = [path for i, path in enumerate(files) if split_of(path, i) == split]
+    files = sorted(path for path in folder.iterdir() if is_image(path))
+    if not files and (folder / "img_align_celeba").is_dir():
+        return image_files(folder / "img_align_celeba", split)
     if not files:
-        raise FileNotFoundError(f"folder: {folder} holds no image{'' if split is None else f' of the {split} split'}")
-    return files
+        raise FileNotFoundError(f"folder: {folder} holds no image; expected files that end in {', '.join(EXTENSIONS)}")
+    chosen = [path for i, path in enumerate(files) if split in (None, split_of(path, i))]
+    if not chosen:
+        held_out = ", ".join(f"{s} {n[0]:06d}-{n[-1]:06d}" for s, n in SPLITS.items())
+        raise FileNotFoundError(
+            f"folder: {folder} holds {len(files)} images, but none of the {split} split; expected at least 20 images, "
+            f"or CelebA's numbers with {held_out}"
+        )
+    return chosen
+
+
+def is_image(path):
+    """Whether a path is an image file by its extension; hidden files (macOS writes ._000001.jpg) are not."""
+    return path.suffix.lower() in EXTENSIONS and not path.name.startswith(".") and path.is_file()
 
 
 def split_of(path, index):
@@ -71,15 +106,29 @@ def split_of(path, index):
 
 def load_folder(folder, split=None, size=64, limit=None):
     """All images of a folder (or of its split, or the first `limit`) as one uint8 tensor [N, 3, size, size]."""
+    if limit is not None and limit < 1:
+        raise ValueError(f"limit: expected None or a number of images from 1, got {limit}")
     files = image_files(folder, split)[:limit]
+    images = torch.empty(len(files), 3, size, size, dtype=torch.uint8)
     with ThreadPoolExecutor() as pool:
-        images = pool.map(lambda path: read_image(path, size), files)
-        return torch.stack(list(tqdm(images, total=len(files), desc=f"reading {Path(folder).name}", leave=False, disable=None)))
+        read = pool.map(lambda path: read_image(path, size), files)
+        bar = progress(read, total=len(files), desc=f"reading {Path(folder).name}", leave=False)
+        for i, image in enumerate(bar):
+            images[i] = image
+    return images
 
 
 def to_float(images):
     """uint8 [..., C, H, W] to float32 in [0, 1]."""
     return images.float() / 255
+
+
+def save_grid(images, path, columns=8):
+    """Write images [N, C, H, W], grey or colour, as one PNG, `columns` a row."""
+    images = F.pad(images.detach().clamp(0, 1).cpu(), (0, 0, 0, 0, 0, 0, 0, -len(images) % columns))
+    rows = [torch.cat(list(row), 2) for row in images.expand(-1, 3, -1, -1).split(columns)]
+    array = (torch.cat(rows, 1).permute(1, 2, 0) * 255).round().byte().numpy()
+    Image.fromarray(array).save(path, format="PNG")
 
 
 PHOTOGRAPHS = {
@@ -115,3 +164,8 @@ def photograph(name, size=64):
 def face():
     """The real face of the notebooks: the astronaut Eileen Collins (NASA), [1, 3, 64, 64], in the frame of training."""
     return photograph("astronaut")
+
+
+def grey_faces():
+    """The 100 faces of scikit-image's `lfw_subset` (Labeled Faces in the Wild), [100, 1, 25, 25] in [0, 1]."""
+    return torch.from_numpy(skimage.data.lfw_subset()[:100]).float()[:, None]

@@ -182,9 +182,8 @@ class BatchedLBFGS:
         level = (f <= self.f + rounding) & (slope <= (2 * self.c1 - 1) * self.slope)
         fine = f.isfinite() & g.isfinite().all(1) & (lower | level)
         last = self.tried > self.trials
-        accept = self.active & fine & ((slope >= self.c2 * self.slope) | last)
-        stuck = self.active & last & ~accept & (self.low == 0)
-        stuck = stuck | (accept & (x == self.x).all(1))
+        accept = self.active & fine & ((slope >= self.c2 * self.slope) | (last & lower))
+        stuck = (self.active & last & ~accept) | (accept & (x == self.x).all(1))
         again = stuck & (self.rho[:, :, 0] != 0).any(0)
         self.resize(fine, f, slope)
         self.remember(accept, x - self.x, g - self.g)

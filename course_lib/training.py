@@ -1,33 +1,39 @@
 """One resumable training loop for every model of the course, and one recipe a model.
 
-A step's batch and noise depend on (seed, step, rank) alone, so a run that is killed and resumed ends with the numbers of
-an undisturbed one. A checkpoint is one safetensors file, written beside its place and renamed.
+A step's batch and noise depend on (seed, step) alone, so a run that is killed and resumed ends with the numbers of an
+undisturbed one, and several processes, each with its slice of the batch, follow one. A checkpoint is one safetensors
+file, written beside its place and renamed.
 """
 
+import copy
 import csv
 import json
 import math
 import os
 import time
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import torch
-from PIL import Image
-from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
-from tqdm.auto import tqdm
 
-from course_lib.data import load_folder, to_float
-from course_lib.models.glow import Glow, dequantize
+from course_lib.data import load_folder, progress, save_grid, to_float
+from course_lib.models.glow import dequantize
+from course_lib.weights import MODELS, part_of, read_checkpoint, replacing, save_checkpoint
+
+LOSSES = {"glow": lambda model, x: model.bits_per_dim(x).mean()}
+"""The mean loss of a batch of images [B, C, H, W] for each model of `weights.MODELS`; it may draw from torch's global
+random state, which the loop sets for each step."""
+
+MAY_CHANGE = {"steps", "lr", "clip"}
+"""What a resumed run may have otherwise than its checkpoint."""
 
 
 @dataclass
 class Recipe:
-    """Everything that a run depends on but its data. `noise` is the σ of the Gaussian noise added to training images."""
+    """All that a run depends on but its data. `noise` is the σ of the Gaussian noise added to training images."""
 
     model: str = "glow"
     config: dict = field(default_factory=dict)
@@ -42,37 +48,51 @@ class Recipe:
     finish: float = 0.2
     seed: int = 0
 
-
-MODELS = {"glow": Glow}
+    def __post_init__(self):
+        if self.model not in LOSSES:
+            raise ValueError(f"model: expected one of {sorted(LOSSES)}, got {self.model!r}")
+        for name, value in asdict(self).items():
+            low, high = int(name in ("steps", "batch")), 1 if name in ("ema", "share", "finish") else 2**32
+            if name not in ("model", "config") and not low <= value <= high:
+                raise ValueError(f"{name}: expected a number from {low} to {high}, got {value}")
 
 
 class Objective(nn.Module):
-    """The loss of a batch of images in [0, 1] under a recipe: for a flow, bits per dimension of noisy images."""
+    """A model with its loss: images [B, C, H, W] in [0, 1] to one number. For a flow, bits per dimension."""
 
-    def __init__(self, model):
+    def __init__(self, model, kind):
         super().__init__()
-        self.model = model
+        self.model, self.kind = model, kind
 
     def forward(self, x):
-        return self.model.bits_per_dim(x).mean()
+        return LOSSES[self.kind](self.model, x)
 
 
 def learning_rate(step, recipe):
     """Linear warm-up, then a cosine from `lr` to zero."""
     if step < recipe.warmup:
         return recipe.lr * (step + 1) / recipe.warmup
-    progress = (step - recipe.warmup) / max(1, recipe.steps - recipe.warmup)
-    return recipe.lr * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+    done = (step - recipe.warmup) / max(1, recipe.steps - recipe.warmup)
+    return recipe.lr * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+
+
+def random_state(device):
+    """A context that gives torch's global random state back as it was."""
+    return torch.random.fork_rng([device] if device.type == "cuda" else [])
+
+
+def step_seed(step, recipe):
+    """The seed of a step's random numbers; the 1008 that follow it belong to the step too."""
+    return (recipe.seed * 1_000_003 + step) * 1009
 
 
 def draw_batch(sets, step, recipe, rank=0, world=1):
-    """Images [batch / world, C, H, W] in [0, 1] with flips and noise, a function of (seed, step, rank).
+    """Images [batch / world, C, H, W] in [0, 1] with flips and noise: the slice of process `rank` of the step's batch.
 
-    The first set gives the fraction `share` of a batch and all of it in the last `finish` of the run; the other sets
-    share the rest in proportion to their sizes.
+    The batch is a function of (seed, step). The first set gives the fraction `share` of it, and all of it in the last
+    `finish` of the run; the other sets share the rest in proportion to their sizes.
     """
-    generator = torch.Generator().manual_seed((recipe.seed * 1_000_003 + step) * 1009 + rank)
-    count = recipe.batch // world
+    generator, count = torch.Generator().manual_seed(step_seed(step, recipe)), recipe.batch
     alone = len(sets) == 1 or step >= (1 - recipe.finish) * recipe.steps
     others = torch.tensor([0.0 if i == 0 else len(s) for i, s in enumerate(sets)])
     weights = torch.eye(len(sets))[0] if alone else others / others.sum() * (1 - recipe.share)
@@ -82,7 +102,7 @@ def draw_batch(sets, step, recipe, rank=0, world=1):
     images = torch.stack([sets[i][int(u * len(sets[i]))] for i, u in zip(which.tolist(), place.tolist(), strict=True)])
     flip = torch.rand(count, generator=generator) < 0.5
     images = torch.where(flip[:, None, None, None], images.flip(3), images)
-    return dequantize(to_float(images), recipe.noise, generator)
+    return dequantize(to_float(images), recipe.noise, generator).chunk(world)[rank]
 
 
 def draw_validation(images, recipe, seed=1):
@@ -90,95 +110,94 @@ def draw_validation(images, recipe, seed=1):
     return dequantize(to_float(images), recipe.noise, torch.Generator().manual_seed(seed))
 
 
-def save_checkpoint(path, tensors, metadata):
-    """Write a safetensors file beside `path`, then rename it: `path` is never half-written."""
-    path = Path(path)
-    temporary = path.with_name(path.name + f".{os.getpid()}.tmp")
-    try:
-        save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, temporary, metadata)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+@torch.no_grad()
+def mean_loss(model, images, recipe):
+    """Mean loss of a model on 8-bit validation images with the noise of the recipe, always the same."""
+    objective, device = Objective(model, recipe.model), next(model.parameters()).device
+    with random_state(device):
+        torch.manual_seed(0)
+        parts = draw_validation(images, recipe).split(64)
+        return sum(objective(part.to(device)).item() * len(part) for part in parts) / len(images)
+
+
+def load_average(folder):
+    """(model, about): the averaged model in the checkpoint of a run's folder, and what the checkpoint says about it."""
+    about, tensors = read_checkpoint(Path(folder) / "checkpoint.safetensors")
+    recipe = Recipe(**about["recipe"])
+    model = MODELS[recipe.model](**recipe.config)
+    model.load_state_dict(part_of(tensors, "average."))
+    return model.requires_grad_(False).eval(), about | {"recipe": recipe}
 
 
 class Run:
     """A training run in a folder: model, its exponential moving average, Adam's moments, the log."""
 
     def __init__(self, recipe, out, device="cpu"):
-        self.recipe, self.out, self.device, self.step, self.rows = recipe, Path(out), torch.device(device), 0, []
-        build = MODELS[recipe.model]
-        torch_state = torch.random.get_rng_state()
-        torch.manual_seed(recipe.seed)
-        self.model = build(**recipe.config).to(self.device, memory_format=torch.channels_last)
-        torch.random.set_rng_state(torch_state)
-        self.average = build(**recipe.config).to(self.device, memory_format=torch.channels_last)
-        self.average.requires_grad_(False)
-        self.average.load_state_dict(self.model.state_dict())
+        self.out, self.device, self.step, self.rows, self.data = Path(out), torch.device(device), 0, [], []
+        self.path = self.out / "checkpoint.safetensors"
+        with torch.random.fork_rng([]):
+            torch.default_generator.manual_seed(recipe.seed)
+            self.model = MODELS[recipe.model](**recipe.config)
+        self.model.to(self.device, memory_format=torch.channels_last)
+        self.average = copy.deepcopy(self.model).requires_grad_(False).eval()
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=recipe.lr, betas=(0.9, 0.99))
+        self.recipe = replace(recipe, config=json.loads(json.dumps(self.model.config)))
 
     def update_average(self):
-        """θ̄ ← d θ̄ + (1 - d) θ, with a shorter memory d at the start."""
+        """θ̄ ← d θ̄ + (1 - d) θ, with a shorter memory d at the start; buffers are copied."""
         decay = min(self.recipe.ema, (1 + self.step) / (10 + self.step))
         ours, theirs = list(self.average.parameters()), list(self.model.parameters())
         torch._foreach_lerp_(ours, [p.detach() for p in theirs], 1 - decay)
+        torch._foreach_copy_(list(self.average.buffers()), list(self.model.buffers()))
 
     def save(self):
         tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
         tensors |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
         for i, state in self.optimizer.state_dict()["state"].items():
             tensors |= {f"adam.{i}.{k}": v for k, v in state.items()}
-        metadata = {"step": str(self.step), "recipe": json.dumps(asdict(self.recipe)), "rows": json.dumps(self.rows)}
-        save_checkpoint(self.out / "checkpoint.safetensors", tensors, metadata)
+        about = {"step": self.step, "recipe": asdict(self.recipe), "rows": self.rows, "data": self.data}
+        save_checkpoint(self.path, tensors, {key: json.dumps(value) for key, value in about.items()})
 
     def resume(self):
-        """Load the checkpoint of the folder, if there is one. Returns whether there was."""
-        path = self.out / "checkpoint.safetensors"
-        if not path.exists():
+        """Load the checkpoint of the folder, if there is one. Returns whether there was.
+
+        Raises RuntimeError for a damaged checkpoint, ValueError for one of another recipe (`MAY_CHANGE` may differ).
+        """
+        if not self.path.exists():
             return False
-        with safe_open(path, "pt") as file:
-            metadata, tensors = file.metadata(), {k: file.get_tensor(k) for k in file.keys()}
-        before = json.loads(metadata["recipe"])
-        if before["config"] != self.recipe.config or before["model"] != self.recipe.model:
-            raise ValueError(f"out: {path} holds a {before['model']} with {before['config']}, not {self.recipe.config}")
-        self.step, self.rows = int(metadata["step"]), json.loads(metadata["rows"])
-        for name, module in (("model.", self.model), ("average.", self.average)):
-            module.load_state_dict({k.removeprefix(name): v for k, v in tensors.items() if k.startswith(name)})
-        state = {}
-        for key, value in tensors.items():
-            if key.startswith("adam."):
-                _, i, name = key.split(".", 2)
-                state.setdefault(int(i), {})[name] = value
-        groups = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict({"state": state, "param_groups": groups})
+        about, tensors = read_checkpoint(self.path)
+        ours, theirs = asdict(self.recipe), asdict(self.recipe) | about["recipe"]
+        theirs["config"] = ours["config"] | theirs["config"] if theirs["model"] == ours["model"] else theirs["config"]
+        for name in theirs:
+            if name not in MAY_CHANGE and theirs[name] != ours.get(name):
+                raise ValueError(f"{name}: {self.path} has {theirs[name]}, got {ours.get(name)}; expected the same")
+        self.step, self.rows = about["step"], about["rows"]
+        self.model.load_state_dict(part_of(tensors, "model."))
+        self.average.load_state_dict(part_of(tensors, "average."))
+        self.load_optimizer(part_of(tensors, "adam."))
         return True
 
-    @torch.no_grad()
-    def validate(self, images):
-        """Mean loss of the averaged model on the validation images."""
-        objective, x = Objective(self.average), draw_validation(images, self.recipe)
-        losses = [objective(part.to(self.device)).item() * len(part) for part in x.split(64)]
-        return sum(losses) / len(x)
+    def load_optimizer(self, tensors):
+        """Adam's moments, in the memory layout of their parameters: another one may round otherwise."""
+        state, parameters = {}, list(self.model.parameters())
+        for key, value in tensors.items():
+            i, name = key.split(".")
+            like = value if name == "step" else torch.empty_like(parameters[int(i)])
+            state.setdefault(int(i), {})[name] = value if name == "step" else like.copy_(value)
+        self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": state})
 
     def report(self, row):
         """Append a row to the log, rewrite log.csv, and save samples of a flow at two temperatures."""
         self.rows.append(row)
-        temporary = self.out / "log.csv.tmp"
-        with temporary.open("w", newline="") as file:
+        with replacing(self.out / "log.csv") as temporary, temporary.open("w", newline="") as file:
             writer = csv.DictWriter(file, row)
             writer.writeheader()
             writer.writerows(self.rows)
-        os.replace(temporary, self.out / "log.csv")
         if hasattr(self.average, "sample"):
             generator = torch.Generator().manual_seed(0)
-            samples = [self.average.sample(8, t, generator).detach() for t in (0.7, 0.9)]
-            save_grid(torch.cat(samples), self.out / f"samples_{self.step:06d}.png")
-
-
-def save_grid(images, path, columns=8):
-    """Images [N, 3, H, W] as one PNG, `columns` a row."""
-    rows = [torch.cat(list(row), 2) for row in images.clamp(0, 1).cpu().split(columns)]
-    array = (torch.cat(rows, 1).permute(1, 2, 0) * 255).round().byte().numpy()
-    Image.fromarray(array).save(path)
+            samples = [self.average.sample(8, t, generator) for t in (0.7, 0.9)]
+            with replacing(self.out / f"samples_{self.step:06d}.png") as temporary:
+                save_grid(torch.cat(samples), temporary)
 
 
 def train(recipe, data, out, device="cpu", precision=None, every=500, compile_model=False, minutes=None):
@@ -191,67 +210,95 @@ def train(recipe, data, out, device="cpu", precision=None, every=500, compile_mo
         precision: dtype of the networks (torch.bfloat16), None for float32.
         every: steps between validations (with a checkpoint each).
         minutes: stop after so many minutes, with a checkpoint; resume later.
-    Under `torchrun` each process takes its share of the batch (DistributedDataParallel).
+    Under `torchrun`, on one machine, each process takes its slice of the batch.
     """
     rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     if recipe.batch % world:
         raise ValueError(f"batch: expected a multiple of {world} processes, got {recipe.batch}")
-    Path(out).mkdir(parents=True, exist_ok=True)
-    sets = [load_folder(folder, "train") for folder in data]
-    validation = load_folder(data[0], "validation")
-    with process_group(world, device):
+    if every < 1:
+        raise ValueError(f"every: expected a number of steps from 1, got {every}")
+    if not data:
+        raise ValueError("data: expected at least one folder of images, got none")
+    with process_group(world, device) as device:
         run = Run(recipe, out, device)
-        if not run.resume() and hasattr(run.model, "initialize"):
+        resumed, size = run.resume(), run.recipe.config.get("size", 64)
+        sets = [load_folder(folder, "train", size) for folder in data]
+        validation = load_folder(data[0], "validation", size) if rank == 0 else None
+        run.data = [{"folder": str(Path(d).resolve()), "images": len(s)} for d, s in zip(data, sets, strict=True)]
+        if not resumed and hasattr(run.model, "initialize"):
             first = torch.cat([draw_batch(sets, -1 - i, recipe) for i in range(4)]).to(run.device)
             run.model.initialize(first)
             run.average.load_state_dict(run.model.state_dict())
         if precision is not None:
             run.model.mixed_precision(precision)
-        objective = Objective(run.model)
+        objective = Objective(run.model, recipe.model)
         objective = DistributedDataParallel(objective) if world > 1 else objective
         objective = torch.compile(objective) if compile_model else objective
-        optimize(run, objective, sets, validation, rank, world, every, minutes)
+        optimize(run, objective, sets, validation, every, minutes)
     return run
 
 
 @contextmanager
 def process_group(world, device):
-    """The torch.distributed group of a `torchrun`, destroyed at the end; nothing for one process."""
-    if world > 1:
-        torch.distributed.init_process_group("nccl" if torch.device(device).type == "cuda" else "gloo")
+    """The device of this process, within the torch.distributed group of a `torchrun` (none for one process)."""
+    device = torch.device(device)
+    if world == 1:
+        yield device
+        return
+    if device.type == "cuda":
+        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        torch.cuda.set_device(device)
+    torch.distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
-        yield
+        yield device
     finally:
-        if world > 1:
-            torch.distributed.destroy_process_group()
+        torch.distributed.destroy_process_group()
 
 
-def optimize(run, objective, sets, validation, rank, world, every, minutes):
+def train_step(run, objective, x):
+    """One step of Adam on the images x [B, C, H, W]; returns the loss. RuntimeError where it is not finite."""
+    loss = objective(x)
+    run.optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    norm = nn.utils.clip_grad_norm_(run.model.parameters(), run.recipe.clip)
+    if not (math.isfinite(loss.item()) and math.isfinite(norm.item())):
+        raise RuntimeError(
+            f"loss: expected a finite number at step {run.step + 1}, got {loss.item()} with a gradient of norm "
+            f"{norm.item()}; {run.path} keeps the last good state (if any was saved): try a smaller lr"
+        )
+    run.optimizer.param_groups[0]["lr"] = learning_rate(run.step, run.recipe)
+    run.optimizer.step()
+    run.step += 1
+    run.update_average()
+    return loss.item()
+
+
+def optimize(run, objective, sets, validation, every, minutes):
     """Adam steps from `run.step` to the end of the recipe, or until the time is up."""
     recipe, started = run.recipe, time.monotonic()
-    before = run.rows[-1]["minutes"] if run.rows else 0.0
-    bar = tqdm(total=recipe.steps, initial=run.step, desc=recipe.model, disable=rank > 0 or None)
-    total, count = torch.zeros((), device=run.device), 0
-    while run.step < recipe.steps:
-        x = draw_batch(sets, run.step, recipe, rank, world).to(run.device, memory_format=torch.channels_last)
-        loss = objective(x)
-        run.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(run.model.parameters(), recipe.clip)
-        run.optimizer.param_groups[0]["lr"] = learning_rate(run.step, recipe)
-        run.optimizer.step()
-        run.step += 1
-        run.update_average()
-        total, count = total + loss.detach(), count + 1
-        bar.update()
-        late = minutes is not None and time.monotonic() - started > 60 * minutes
-        if rank == 0 and (run.step % every == 0 or run.step == recipe.steps or late):
-            row = {"step": run.step, "minutes": round(before + (time.monotonic() - started) / 60, 2)}
-            row |= {"train": round(total.item() / count, 4), "validation": round(run.validate(validation), 4)}
-            run.report(row)
-            run.save()
-            bar.set_postfix(train=row["train"], validation=row["validation"])
-            total, count = torch.zeros((), device=run.device), 0
-        if late:
-            break
-    bar.close()
+    rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+    before, losses, late = run.rows[-1]["minutes"] if run.rows else 0.0, [], False
+    with progress(total=recipe.steps, initial=run.step, desc=recipe.model) as bar, random_state(run.device):
+        while run.step < recipe.steps and not late:
+            x = draw_batch(sets, run.step, recipe, rank, world).to(run.device, memory_format=torch.channels_last)
+            torch.manual_seed(step_seed(run.step, recipe) + 1 + rank)
+            losses.append(train_step(run, objective, x))
+            bar.update()
+            late = minutes is not None and agreed(time.monotonic() - started > 60 * minutes, run.device)
+            if rank == 0 and (run.step % every == 0 or run.step == recipe.steps or late):
+                row = {"step": run.step, "minutes": round(before + (time.monotonic() - started) / 60, 2)}
+                score = mean_loss(run.average, validation, recipe)
+                row |= {"train": round(sum(losses) / len(losses), 4), "validation": round(score, 4)}
+                run.report(row)
+                run.save()
+                bar.set_postfix(train=row["train"], validation=row["validation"])
+                losses = []
+
+
+def agreed(flag, device):
+    """The flag of the first process, in all of them: no process may stop while others wait for its gradient."""
+    if not torch.distributed.is_initialized():
+        return flag
+    decision = torch.tensor(float(flag), device=device)
+    torch.distributed.broadcast(decision, 0)
+    return bool(decision)

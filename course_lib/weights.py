@@ -1,4 +1,4 @@
-"""Trained weights that the package embeds: safetensors files in `course_lib/weights/`, each with its recipe in JSON.
+"""Safetensors files: the trained weights in `course_lib/weights/`, each with its recipe in JSON, and checkpoints.
 
 Nothing unpickles; a file whose SHA-256 differs from its recipe's is refused.
 """
@@ -6,15 +6,60 @@ Nothing unpickles; a file whose SHA-256 differs from its recipe's is refused.
 import hashlib
 import json
 import os
+import re
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from safetensors.torch import load, save
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load, save, save_file
 
 from course_lib.models.glow import Glow
 
 FOLDER = Path(__file__).parent / "weights"
 MODELS = {"glow": Glow}
+REQUIRED = {"model", "config", "file", "sha256"}
+
+
+@contextmanager
+def replacing(path):
+    """A temporary path beside `path`: renamed to it at the end of the block, removed where the block fails."""
+    path = Path(path)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def save_checkpoint(path, tensors, metadata):
+    """Write a safetensors file beside `path`, then rename it: `path` is never half-written."""
+    with replacing(path) as temporary:
+        save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, temporary, metadata)
+
+
+def read_checkpoint(path):
+    """(about, tensors) of a checkpoint; `about` has its step, recipe, log rows and data.
+
+    Raises FileNotFoundError for a missing file, RuntimeError for a truncated one or one of another kind.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"out: {path} is missing; expected the checkpoint of a training run")
+    try:
+        with safe_open(path, "pt") as file:
+            metadata, tensors = file.metadata() or {}, {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
+        about = {"data": []} | {key: json.loads(value) for key, value in metadata.items()}
+    except (SafetensorError, ValueError, OSError) as error:
+        raise RuntimeError(f"{path}: expected a checkpoint, got a truncated or altered file ({error})") from error
+    if not about.keys() >= {"step", "recipe", "rows"}:
+        raise RuntimeError(f"{path}: expected a checkpoint with step, recipe and rows, got {sorted(about)}")
+    return about, tensors
+
+
+def part_of(tensors, prefix):
+    """The tensors whose names start with a prefix, by the rest of their names."""
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
 
 def describe(name="glow", folder=FOLDER):
@@ -23,7 +68,13 @@ def describe(name="glow", folder=FOLDER):
     if not path.exists():
         known = sorted(p.stem for p in Path(folder).glob("*.json"))
         raise FileNotFoundError(f"name: no weights called {name!r} in {folder}; expected one of {known}")
-    return json.loads(path.read_text(encoding="utf-8"))
+    try:
+        recipe = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise RuntimeError(f"{path}: expected a recipe in JSON, got an altered or truncated file ({error})") from error
+    if not isinstance(recipe, dict) or not recipe.keys() >= REQUIRED or recipe["model"] not in MODELS:
+        raise RuntimeError(f"{path}: expected {sorted(REQUIRED)} of a model in {sorted(MODELS)}, got {recipe}")
+    return recipe
 
 
 def load_model(name="glow", device="cpu", folder=FOLDER):
@@ -38,7 +89,9 @@ def load_model(name="glow", device="cpu", folder=FOLDER):
     content = path.read_bytes()
     digest = hashlib.sha256(content).hexdigest()
     if digest != recipe["sha256"]:
-        raise RuntimeError(f"{path}: expected SHA-256 {recipe['sha256'][:16]}…, got {digest[:16]}… (altered or truncated)")
+        raise RuntimeError(
+            f"{path}: expected SHA-256 {recipe['sha256'][:16]}…, got {digest[:16]}… (altered or truncated)"
+        )
     model = MODELS[recipe["model"]](**recipe["config"])
     model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in load(content).items()})
     return model.to(device).freeze()
@@ -47,20 +100,25 @@ def load_model(name="glow", device="cpu", folder=FOLDER):
 def save_model(model, name, recipe, folder=FOLDER, half=True):
     """Write `name`.safetensors (float16 by default) and `name`.json; `recipe` is kept in the latter. Returns the path.
 
-    Each file is written beside its place and renamed.
+    Each file is written beside its place and renamed. Raises ValueError for a name that is no plain word, a model that
+    `MODELS` does not list, and weights that are not finite (in float16).
     """
-    kind = next(key for key, cls in MODELS.items() if type(model) is cls)
+    if not re.fullmatch(r"\w[\w-]*", name):
+        raise ValueError(f"name: expected letters, digits, _ and -, got {name!r}")
+    kind = next((key for key, cls in MODELS.items() if type(model) is cls), None)
+    if kind is None:
+        raise ValueError(f"model: expected one of {sorted(MODELS)}, got a {type(model).__name__}")
     state = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
     if half:
         state = {k: v.to(torch.float16) if v.is_floating_point() else v for k, v in state.items()}
+    broken = [k for k, v in state.items() if not v.isfinite().all()]
+    if broken:
+        raise ValueError(f"model: expected finite weights{' in float16' if half else ''}, got others in {broken[0]}")
     content, path = save(state), Path(folder) / f"{name}.safetensors"
     about = {"model": kind, "config": model.config, "file": path.name, "sha256": hashlib.sha256(content).hexdigest()}
-    text = json.dumps(about | recipe, indent=2, ensure_ascii=False) + "\n"
+    text = json.dumps(about | recipe | about, indent=2, ensure_ascii=False) + "\n"
+    path.parent.mkdir(parents=True, exist_ok=True)
     for target, data in ((path, content), (path.with_suffix(".json"), text.encode())):
-        temporary = target.with_name(f"{target.name}.{os.getpid()}.tmp")
-        try:
+        with replacing(target) as temporary:
             temporary.write_bytes(data)
-            os.replace(temporary, target)
-        finally:
-            temporary.unlink(missing_ok=True)
     return path

@@ -1,7 +1,7 @@
-"""The layers of Glow: squeeze, actnorm, invertible 1×1 convolution, affine coupling, and their composition, a step of flow.
+"""The layers of Glow: squeeze, actnorm, invertible 1×1 convolution, affine coupling; together, a step of flow.
 
-Images and activations are [B, C, H, W]; each layer has `forward`, which also gives log|det| of its Jacobian where it is not
-zero, and `inverse`.
+Images and activations are [B, C, H, W]; each layer has `forward`, which also gives log|det| of its Jacobian where it
+is not zero, and `inverse`.
 """
 
 import math
@@ -9,6 +9,7 @@ import math
 import torch
 import torch.nn.functional as F
 from torch import nn
+
 
 def log_scale(h, kind):
     """log s(h): `sigmoid` log sigmoid(h + 2), `bounded` log 2 · tanh(h / log 2), so that s stays in [1/2, 2]."""
@@ -68,7 +69,7 @@ class InvertibleConv(nn.Module):
 
 
 class CouplingNet(nn.Sequential):
-    """3×3, 1×1, 3×3 convolutions with ReLU; the last layer starts at zero, so that a coupling starts as the identity."""
+    """3×3, 1×1, 3×3 convolutions with ReLU; the last layer starts at zero, so that a coupling starts as identity."""
 
     def __init__(self, inputs, outputs, width):
         last = nn.Conv2d(width, outputs, 3, padding=1)
@@ -86,7 +87,7 @@ class CouplingNet(nn.Sequential):
 
 
 class FusedAffine(torch.autograd.Function):
-    """(h, b) ↦ ((b + t) ⊙ s, Σ log s) with (t, h_s) = h, in fewer passes over memory than autograd's; used when frozen."""
+    """(h, b) ↦ ((b + t) ⊙ s, Σ log s) with (t, h_s) = h, in fewer passes over memory than autograd's; when frozen."""
 
     @staticmethod
     def forward(ctx, h, b, kind):
@@ -154,10 +155,17 @@ class FlowStep(nn.Module):
 
     def freeze(self):
         """Keep V, c, log|det V| and V⁻¹ as they are now; `linear` and `linear_inverse` compute them no more."""
+        self.frozen = False
         (V, c, logdet), (V_inverse, _) = self.linear(), self.linear_inverse()
-        for name, value in dict(V=V, c=c, V_logdet=logdet, V_inverse=V_inverse).items():
+        for name, value in {"V": V, "c": c, "V_logdet": logdet, "V_inverse": V_inverse}.items():
             self.register_buffer(name, value.detach(), persistent=False)
         self.frozen = self.coupling.frozen = True
+
+    def _apply(self, fn, recurse=True):
+        super()._apply(fn, recurse)
+        if self.frozen:  # V and V⁻¹ rounded to float32 are no inverses in float64
+            self.freeze()
+        return self
 
     def linear(self):
         """V = W diag(exp(log_s)) [C, C], c = V b [C], and log|det V|."""

@@ -29,12 +29,12 @@ def permutations(channels, steps, generator):
 
 
 class Glow(nn.Module):
-    """Multi-scale Glow for images [B, channels, size, size] in [0, 1], with a flat latent z of shape [B, D], z ~ N(0, I).
+    """Multi-scale Glow for images [B, channels, size, size] in [0, 1], with a flat latent z [B, D], z ~ N(0, I).
 
     Args:
         size: side of the images, divisible by 2 to the number of levels.
         steps: steps of flow K in each level.
-        widths: hidden channels of the coupling networks, one entry a level (the number of entries is the number of levels).
+        widths: hidden channels of the coupling networks, one entry a level; their number is that of the levels.
         scale: `sigmoid`, `bounded` or `additive` (see the module's docstring).
         seed: seed of the permutations in the 1×1 convolutions.
 
@@ -45,16 +45,21 @@ class Glow(nn.Module):
         super().__init__()
         if scale not in SCALES:
             raise ValueError(f"scale: expected one of {SCALES}, got {scale!r}")
+        if steps < 1:
+            raise ValueError(f"steps: expected at least 1 step of flow a level, got {steps}")
         if size % 2 ** len(widths):
             raise ValueError(f"size: expected a multiple of {2 ** len(widths)} for {len(widths)} levels, got {size}")
-        self.config = dict(size=size, channels=channels, steps=steps, widths=list(widths), scale=scale, seed=seed)
+        self.config = {"size": size, "channels": channels, "steps": steps, "widths": list(widths)}
+        self.config |= {"scale": scale, "seed": seed}
         generator = torch.Generator().manual_seed(seed)
         self.squeezes, self.levels, self.splits = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
         self.shapes = []
         for level, width in enumerate(widths):
             self.squeezes.append(HaarSqueeze(channels))
             channels, size = 4 * channels, size // 2
-            self.levels.append(nn.ModuleList(FlowStep(p, width, scale) for p in permutations(channels, steps, generator)))
+            self.levels.append(
+                nn.ModuleList(FlowStep(p, width, scale) for p in permutations(channels, steps, generator))
+            )
             if level < len(widths) - 1:
                 self.splits.append(Coupling(channels, width, scale))
                 self.shapes.append((channels - channels // 2, size, size))
@@ -95,7 +100,9 @@ class Glow(nn.Module):
         if z.dim() != 2 or z.shape[1] != self.dim:
             raise ValueError(f"z: expected latents of shape [B, {self.dim}], got {list(z.shape)}")
         sizes = [math.prod(shape) for shape in reversed(self.shapes)]
-        latents = [part.reshape(-1, *shape) for part, shape in zip(z.split(sizes, 1), reversed(self.shapes), strict=True)]
+        latents = [
+            part.reshape(-1, *shape) for part, shape in zip(z.split(sizes, 1), reversed(self.shapes), strict=True)
+        ]
         h = latents.pop(0)
         for level in reversed(range(len(self.levels))):
             if level < len(self.splits):
@@ -111,7 +118,7 @@ class Glow(nn.Module):
         return logdet - 0.5 * (z.square().sum(1) + self.dim * math.log(2 * math.pi))
 
     def bits_per_dim(self, x):
-        """-log₂ p(x) / D + log₂ 255, [B]: the density measured in grey levels of 1/255, as is usual for 8-bit images."""
+        """-log₂ p(x) / D + log₂ 255, [B]: the density in grey levels of 1/255, as is usual for 8-bit images."""
         return -self.log_prob(x) / (self.dim * math.log(2)) + math.log2(255)
 
     def sample(self, count, temperature=1.0, generator=None):
@@ -121,7 +128,7 @@ class Glow(nn.Module):
         return self.decode(temperature * z)
 
     def freeze(self):
-        """For inference: no weight gradients, actnorm folded into the 1×1 convolutions, W and W⁻¹ once, channels-last."""
+        """For inference: no weight gradients, actnorm folded into the 1×1 convolution, W and W⁻¹ once, channels-last."""
         self.eval().requires_grad_(False).to(memory_format=torch.channels_last)
         for module in self.modules():
             if isinstance(module, FlowStep):
@@ -131,7 +138,7 @@ class Glow(nn.Module):
         return self
 
     def mixed_precision(self, dtype):
-        """Run the coupling networks, and nothing else, in `dtype` (torch.bfloat16, torch.float16; None: as the input)."""
+        """Run the coupling networks, and nothing else, in `dtype` (torch.bfloat16, torch.float16; None: the input's)."""
         for module in self.modules():
             if isinstance(module, CouplingNet):
                 module.precision = dtype
@@ -141,6 +148,8 @@ class Glow(nn.Module):
     def initialize(self, x):
         """Data-dependent initialization of every actnorm from a batch of images; marks the model as initialized."""
         self._check_images(x)
+        if len(x) < 2:
+            raise ValueError(f"x: expected at least 2 images to initialize from, got {len(x)}")
         h = x - 0.5
         for level, (squeeze, steps) in enumerate(zip(self.squeezes, self.levels, strict=True)):
             h = squeeze(h)

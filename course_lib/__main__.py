@@ -1,0 +1,147 @@
+"""The command line: `python -m course_lib train glow --data FOLDER`, `python -m course_lib export RUN NAME`."""
+
+import argparse
+import copy
+import os
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+
+from course_lib.data import image_files, load_folder
+from course_lib.models.glow import SCALES
+from course_lib.training import LOSSES, Recipe, load_average, mean_loss, train
+from course_lib.weights import FOLDER, read_checkpoint, save_model
+
+RECIPE_OPTIONS = {
+    "steps": (int, "training steps in all; a larger number than before trains longer"),
+    "batch": (int, "images a step, all processes together"),
+    "lr": (float, "largest learning rate"),
+    "noise": (float, "sigma of the Gaussian noise added to training images"),
+    "seed": (int, "seed of the model and of the batches"),
+}
+
+
+def main(arguments=None):
+    """Run one command; returns the exit status: 2, with one line on stderr, for an error of the user."""
+    args = build_parser().parse_args(arguments)
+    try:
+        args.command(args)
+    except (ValueError, RuntimeError, OSError) as error:
+        if args.traceback:
+            raise
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted: the last checkpoint is kept; the same command goes on from it", file=sys.stderr)
+        return 130
+    return 0
+
+
+def build_parser():
+    """The parser of all commands; each command sets `command`, the function that takes the parsed arguments."""
+    parser = argparse.ArgumentParser("python -m course_lib", description="Deep generative priors: the command line.")
+    parser.add_argument("--traceback", action="store_true", help="show where in the code an error came from")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for add in (add_train, add_export):
+        add(commands)
+    return parser
+
+
+def add_train(commands):
+    """`train`: options that are not given keep the checkpoint's values, or a new recipe's."""
+    about = "train a model on folders of images, or go on with the run in --out"
+    parser = commands.add_parser("train", help=about, description=about, argument_default=argparse.SUPPRESS)
+    parser.add_argument("model", choices=sorted(LOSSES))
+    parser.add_argument("--data", nargs="+", required=True, metavar="FOLDER", help="the first one also validates")
+    parser.add_argument("--out", help="folder of the checkpoint, the log and the samples (default: runs/MODEL)")
+    for name, (kind, text) in RECIPE_OPTIONS.items():
+        parser.add_argument(f"--{name}", type=kind, help=f"{text} (default: {getattr(Recipe(), name)})")
+    parser.add_argument("--scale", choices=SCALES, help="scale of the couplings (default: bounded)")
+    parser.add_argument("--widths", nargs="+", type=int, help="hidden channels, one a level (default: 96 128 192 256)")
+    parser.add_argument("--depth", type=int, help="steps of flow in each level (default: 8)")
+    parser.add_argument("--size", type=int, help="side of the images (default: 64)")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--precision", choices=("auto", "fp32", "bf16"), default="auto", help="auto: bf16 on CUDA")
+    parser.add_argument("--compile", action="store_true", default=False, help="compile the model (torch.compile)")
+    parser.add_argument("--minutes", type=float, default=None, help="stop, with a checkpoint, after so many minutes")
+    parser.add_argument("--every", type=int, default=500, help="steps between checkpoints (default: 500)")
+    parser.set_defaults(command=run_train)
+
+
+def add_export(commands):
+    """`export`: from a run's checkpoint to a weight file of the package."""
+    about = "measure the averaged weights of a run and write them as a weight file of the package"
+    parser = commands.add_parser("export", help=about, description=about)
+    parser.add_argument("run", metavar="RUN_FOLDER")
+    parser.add_argument("name", metavar="NAME", help="writes NAME.safetensors and NAME.json")
+    parser.add_argument("--note", help="a sentence that the recipe keeps")
+    parser.add_argument("--data", nargs="+", metavar="FOLDER", help="the run's images, where they have moved")
+    parser.add_argument("--folder", default=FOLDER, help="where to write (default: course_lib/weights)")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.set_defaults(command=run_export)
+
+
+def choose_device(name):
+    """The torch.device for `auto`, `cpu` or `cuda`."""
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ValueError("device: expected auto or cpu, got cuda; this torch finds no CUDA GPU")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def recipe_of(args, out):
+    """The recipe of the run in `out`, or of a new one, with the options that are given."""
+    checkpoint, given = Path(out) / "checkpoint.safetensors", vars(args)
+    before = read_checkpoint(checkpoint)[0]["recipe"] if checkpoint.exists() else {}
+    names = {"scale": "scale", "widths": "widths", "depth": "steps", "size": "size"}
+    config = before.get("config", {}) | {key: given[name] for name, key in names.items() if name in given}
+    options = {name: given[name] for name in RECIPE_OPTIONS if name in given}
+    return Recipe(**(before | options | {"model": args.model, "config": config}))
+
+
+def run_train(args):
+    """Create or resume a run."""
+    out, device = getattr(args, "out", f"runs/{args.model}"), choose_device(args.device)
+    half = args.precision == "bf16" or (args.precision == "auto" and device.type == "cuda")
+    precision = torch.bfloat16 if half else None
+    run = train(recipe_of(args, out), args.data, out, device, precision, args.every, args.compile, args.minutes)
+    if os.environ.get("RANK", "0") == "0":
+        print(f"{run.path}: step {run.step} of {run.recipe.steps}, validation loss {run.rows[-1]['validation']}")
+
+
+def run_export(args):
+    """Measure the averaged model of a run, in float32 and rounded to float16, and save it."""
+    model, about = load_average(args.run)
+    data, recipe, device = data_of(args, about), about["recipe"], choose_device(args.device)
+    validation = load_folder(data[0]["folder"], "validation", recipe.config.get("size", 64))
+    rounded = copy.deepcopy(model)
+    for value in rounded.state_dict().values():
+        value.copy_(value.half() if value.is_floating_point() else value)
+    scores = [round(mean_loss(m.to(device), validation, recipe), 4) for m in (model, rounded)]
+    parameters = sum(p.numel() for p in model.parameters())
+    measured = {"bits_per_dim": scores[0], "bits_per_dim_float16": scores[1], "noise": recipe.noise}
+    info = {
+        "parameters": parameters,
+        "training": {k: v for k, v in vars(recipe).items() if k not in ("model", "config")},
+        "steps": about["step"],
+        "minutes": about["rows"][-1]["minutes"] if about["rows"] else 0.0,
+        "data": [entry | {"folder": Path(entry["folder"]).name} for entry in data],
+        "validation": measured | {"images": len(validation)},
+        "date": datetime.now(UTC).date().isoformat(),
+    }
+    path = save_model(model, args.name, info | ({"note": args.note} if args.note else {}), args.folder)
+    print(f"{path}: {parameters} parameters, step {about['step']}, validation {scores[0]} ({scores[1]} in float16)")
+
+
+def data_of(args, about):
+    """Folders and numbers of the training images, as the run recorded them or as --data names them."""
+    if args.data:
+        return [{"folder": f"{Path(f).resolve()}", "images": len(image_files(f, "train"))} for f in args.data]
+    if not about["data"]:
+        raise ValueError(f"data: {args.run} does not record its folders; expected --data FOLDER, got none")
+    return about["data"]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
