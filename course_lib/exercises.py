@@ -9,6 +9,8 @@ import math
 
 import torch
 
+from course_lib.operators import Blur
+
 BLANK = (None, ...)
 
 
@@ -79,3 +81,102 @@ def tensor_like(value, reference, name="the result"):
         value.shape == reference.shape, f"{name} should have shape {list(reference.shape)}, got {list(value.shape)}."
     )
     expect(bool(value.isfinite().all()), f"{name} holds NaN or infinity.")
+
+
+# 00_start_here
+
+
+@check
+def check_inversion(answer):
+    """Right: A⁻¹ multiplies the noise of the frequencies that the blur almost erased, until nothing else is left."""
+    hints = {
+        "sharp": "noise that is invisible in y need not stay so: what does A⁻¹ do at a frequency that A made 1000 times"
+        " smaller?",
+        "blurred": "A⁻¹ undoes the blur exactly, A⁻¹A x = x. Look at the other term, A⁻¹n.",
+    }
+    choice(answer, "noise", hints)
+
+
+@check
+def check_psnr(answer):
+    """Right: −10 log₁₀ of the mean squared error."""
+    generator = torch.Generator().manual_seed(0)
+    truth = torch.rand(1, 3, 8, 8, generator=generator, dtype=torch.float64)
+    estimate = truth + 0.1 * torch.randn(1, 3, 8, 8, generator=generator, dtype=torch.float64)
+    squares = (estimate - truth).square()
+    right = -10 * math.log10(squares.mean().item())
+    value = number(call(answer, estimate, truth), "the PSNR")
+    expect(abs(value + right) > 1e-6, "the sign: a smaller error has to give a larger PSNR.")
+    expect(abs(value + 10 * math.log10(squares.sum().item())) > 1e-6, "divide the sum of squares by N: take the mean.")
+    expect(abs(value - right / 2) > 1e-6, "10, not 5 (or no square root of the mean): the error is already squared.")
+    expect(abs(value - right * math.log(10)) > 1e-6, "the logarithm has base 10: torch.log10.")
+    expect(abs(value - right) < 1e-6, f"for this test pair the PSNR is {right:.4f} dB, got {value:.4f}.")
+
+
+@check
+def check_first_step(answer):
+    """Right: the gradient of ½‖A x − y‖² is Aᵀ(A x − y)."""
+    generator = torch.Generator().manual_seed(0)
+    kernel = torch.rand(3, 3, generator=generator, dtype=torch.float64)
+    A = Blur(kernel / kernel.sum())
+    x, y = torch.rand(2, 1, 1, 8, 8, generator=generator, dtype=torch.float64)
+    right, value = A.T(A(x) - y), call(answer, x, y, A)
+    tensor_like(value, right, "the gradient")
+    expect(not close(value, -right), "the sign: Aᵀ(A x − y) points uphill, away from y.")
+    expect(not close(value, A(x) - y), "that is the residual, in the space of y; Aᵀ brings it back to images.")
+    expect(not close(value, A(A(x) - y)), "A again is not Aᵀ: use A.T. (This test's kernel is not symmetric.)")
+    expect(not close(value, 2 * right), "the ½ cancels the 2 of the square.")
+    expect(close(value, right), "differentiate ½⟨A x − y, A x − y⟩ with respect to x, along a direction d.")
+
+
+# 14_analysis
+
+
+@check
+def check_same_minimizers(answer):
+    """Right: F(D(z)) is the function in (3), and every image is D of exactly one z; they share their minimizers."""
+    hints = {
+        "analysis": "analysis may choose any image, but so may synthesis: which images are D(z) for some z, if D is a"
+        " bijection?",
+        "synthesis": "the range of a bijection is the whole space. Compare both functions at x and z = E(x).",
+    }
+    choice(answer, "same", hints)
+
+
+@check
+def check_step_in_z(answer):
+    """Right: a gradient step in z moves the image by −τ J_D J_Dᵀ ∇F, to first order."""
+    generator = torch.Generator().manual_seed(0)
+    M = torch.randn(4, 4, generator=generator, dtype=torch.float64)
+    z, g = torch.randn(2, 4, generator=generator, dtype=torch.float64)
+
+    def D(z):
+        return torch.tanh(M @ z)
+
+    J, tau = torch.autograd.functional.jacobian(D, z), 0.1
+    right, value = -tau * J @ J.T @ g, call(answer, D, z, g, tau)
+    tensor_like(value, right, "the change of x")
+    expect(not close(value, -right), "the sign: descent goes against the gradient.")
+    expect(not close(value, -tau * J.T @ g), "that is the step in z; push it to the image with J_D.")
+    expect(not close(value, -tau * J.T @ J @ g), "the order: first J_Dᵀ (vjp), then J_D (jvp).")
+    expect(not close(value, -tau * g), "that is the step in x that analysis makes.")
+    expect(not close(value, right / tau), "the step length τ is missing.")
+    expect(close(value, right), "v = J_Dᵀ g by vjp, then J_D v by jvp, times −τ.")
+
+
+@check
+def check_map_penalty(answer):
+    """Right: −2 log p(x) = E(x)² − 2 log|E'(x)|, up to a constant."""
+    x = torch.linspace(-2, 2, 9, dtype=torch.float64)
+
+    def E(x):
+        return 2 * x + torch.sin(3 * x)
+
+    slope = 2 + 3 * torch.cos(3 * x)
+    right, value = E(x) ** 2 - 2 * slope.abs().log(), call(answer, E, x)
+    tensor_like(value, right, "the penalty")
+    value = value.detach()
+    expect(not close(value, E(x) ** 2 + 2 * slope.abs().log()), "the sign: log|E'| is subtracted; stretching is likely.")
+    expect(not close(value, E(x) ** 2 - slope.abs().log()), "twice the logarithm: the penalty is −2 log p, not −log p.")
+    expect(not close(value, E(x) ** 2), "that is (4)'s penalty: the log-determinant, here log|E'(x)|, is missing.")
+    expect(bool(value.isfinite().all()) and close(value, right), "E'(x) by autograd: grad of E(x).sum(), then abs, log.")

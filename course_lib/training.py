@@ -28,7 +28,7 @@ LOSSES = {"glow": lambda model, x: model.bits_per_dim(x).mean()}
 random state, which the loop sets for each step."""
 
 MAY_CHANGE = {"steps", "lr", "clip"}
-"""What a resumed run may have otherwise than its checkpoint."""
+"""What may differ between a checkpoint and the recipe that resumes it."""
 
 
 @dataclass
@@ -224,10 +224,10 @@ def train(recipe, data, out, device="cpu", precision=None, every=500, compile_mo
         resumed, size = run.resume(), run.recipe.config.get("size", 64)
         sets = [load_folder(folder, "train", size) for folder in data]
         validation = load_folder(data[0], "validation", size) if rank == 0 else None
+        run.out.mkdir(parents=True, exist_ok=True)
         run.data = [{"folder": str(Path(d).resolve()), "images": len(s)} for d, s in zip(data, sets, strict=True)]
         if not resumed and hasattr(run.model, "initialize"):
-            first = torch.cat([draw_batch(sets, -1 - i, recipe) for i in range(4)]).to(run.device)
-            run.model.initialize(first)
+            run.model.initialize(torch.cat([draw_batch(sets, -1 - i, recipe) for i in range(4)]).to(run.device))
             run.average.load_state_dict(run.model.state_dict())
         if precision is not None:
             run.model.mixed_precision(precision)

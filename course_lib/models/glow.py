@@ -128,7 +128,7 @@ class Glow(nn.Module):
         return self.decode(temperature * z)
 
     def freeze(self):
-        """For inference: no weight gradients, actnorm folded into the 1×1 convolution, W and W⁻¹ once, channels-last."""
+        """For inference: no weight gradients, actnorm folded into the 1×1 convolution, W, W⁻¹ once, channels-last."""
         self.eval().requires_grad_(False).to(memory_format=torch.channels_last)
         for module in self.modules():
             if isinstance(module, FlowStep):
@@ -138,7 +138,7 @@ class Glow(nn.Module):
         return self
 
     def mixed_precision(self, dtype):
-        """Run the coupling networks, and nothing else, in `dtype` (torch.bfloat16, torch.float16; None: the input's)."""
+        """Run the coupling networks, and nothing else, in `dtype` (torch.bfloat16, torch.float16; None: as input)."""
         for module in self.modules():
             if isinstance(module, CouplingNet):
                 module.precision = dtype

@@ -1,0 +1,97 @@
+"""The score table's machinery on a small flow: tuning, cells that survive a stop, files."""
+
+import csv
+import json
+
+import pytest
+import torch
+from test_reconstruction import small_flow
+
+from course_lib import experiments
+from course_lib.data import face
+from course_lib.experiments import COLUMNS, GRID, METHODS, PUBLISHED, TASKS, Experiment, make_task, observe, reproduce
+from course_lib.operators import Blur, Downsample, Mask
+
+
+@pytest.fixture
+def experiment(tmp_path):
+    images = torch.nn.functional.avg_pool2d(face(), 8)
+    images = torch.cat([images, images.flip(3), 1 - images])
+    return Experiment(small_flow().float(), images[:2], images[2:], tmp_path / "cells", batch=2)
+
+
+def test_tasks_are_those_of_the_source():
+    assert set(TASKS) == {"deblurring", "sr2", "sr4", "inpainting_random", "inpainting_square"}
+    x = torch.rand(1, 3, 64, 64)
+    blur, sr2, sr4, random, square = (make_task(name) for name in TASKS)
+    assert isinstance(blur, Blur) and blur.kernel.shape == (7, 7) and blur.kernel.unique().numel() == 1
+    assert isinstance(sr2, Downsample) and sr2(x).shape[-1] == 32 and sr4(x).shape[-1] == 16
+    assert isinstance(random, Mask) and (~random.mask).sum() == round(0.6 * 64 * 64)
+    assert isinstance(square, Mask) and (~square.mask).sum() == 100
+    with pytest.raises(ValueError, match="task: expected one of"):
+        make_task("denoising")
+
+
+def test_noise_belongs_to_the_image_not_to_the_batch():
+    x, A = torch.rand(3, 3, 64, 64), make_task("inpainting_random")
+    y = observe(x, A, 0.1, [5, 6, 7])
+    assert torch.equal(y[1:2], observe(x[1:2], A, 0.1, [6]))
+    noise = (y - A(x))[:, :, A.mask[0]]
+    assert noise.std().item() == pytest.approx(0.1, rel=0.02)
+    assert torch.equal(y * A.mask, y)
+    assert torch.equal(observe(x, A, 0.0, [5, 6, 7]), A(x))
+
+
+def test_tuning_climbs_to_the_best_of_the_grid(experiment, monkeypatch):
+    peak, calls = 11, []
+
+    def estimate(self, task, method, sigma, lam, images, first_seed):
+        calls.append(lam)
+        off = abs(GRID.index(lam) - peak)
+        return images + 0.01 * (1 + off), None, 0.0
+
+    monkeypatch.setattr(Experiment, "estimate", estimate)
+    lam, scores = experiment.tune("deblurring", "tv", 0.05)
+    assert lam == GRID[peak] and len(calls) == len(set(calls)) == len(scores) < len(GRID)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_gives_a_cell(experiment, method, monkeypatch):
+    monkeypatch.setattr(experiments, "make_task", small_task)
+    task = METHODS[method].tasks[0]
+    images, objective, seconds = experiment.estimate(task, method, 0.01, 1e-4, experiment.test, 0)
+    assert images.shape == experiment.test.shape and images.isfinite().all() and seconds > 0
+    assert images.min() >= 0 and images.max() <= 1
+    assert (objective is None) == (method in ("bicubic", "biharmonic"))
+
+
+def small_task(name, size=8):
+    """`make_task` for 8×8 images."""
+    tasks = {"sr2": Downsample(2), "sr4": Downsample(4), "deblurring": Blur(torch.full((3, 3), 1 / 9))}
+    mask = torch.ones(1, 8, 8, dtype=torch.bool)
+    mask[:, 3:5, 2:6] = False
+    return tasks.get(name, Mask(mask))
+
+
+def test_a_table_resumes_and_prints_its_columns(experiment, tmp_path, monkeypatch):
+    monkeypatch.setattr(experiments, "make_task", small_task)
+    path = tmp_path / "scores.csv"
+    rows = reproduce(experiment, path, tasks=("sr2", "deblurring"), methods=("tv", "bicubic"), sigmas=(0.05,))
+    assert [(r["task"], r["method"]) for r in rows] == [("sr2", "tv"), ("deblurring", "tv"), ("sr2", "bicubic")]
+    with path.open() as file:
+        table = list(csv.DictReader(file))
+    assert tuple(table[0]) == tuple(COLUMNS) and len(table) == 3
+    assert float(table[0]["psnr_mean"]) == pytest.approx(rows[1]["psnr_mean"], rel=1e-3)
+    kept = path.read_bytes()
+    monkeypatch.setattr(Experiment, "estimate", None)
+    reproduce(experiment, path, tasks=("sr2", "deblurring"), methods=("tv", "bicubic"), sigmas=(0.05,))
+    assert path.read_bytes() == kept
+    cell = json.loads((tmp_path / "cells" / "sr2-tv-0.05.json").read_text())
+    assert len(cell["psnr"]) == 2 and cell["psnr_mean"] == pytest.approx(sum(cell["psnr"]) / 2)
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_published_numbers_are_those_of_slide_25():
+    assert PUBLISHED["deblurring"]["analysis"] == (32.16, 1.56, 0.94, 0.01)
+    assert PUBLISHED["inpainting_square"]["synthesis"] == (30.40, 2.53, 0.94, 0.02)
+    assert sum(p["analysis"][0] > p["synthesis"][0] for p in PUBLISHED.values()) == 4

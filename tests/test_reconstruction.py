@@ -1,0 +1,160 @@
+"""Objectives and methods of `reconstruction` on small flows, against closed forms and each other."""
+
+import pytest
+import torch
+
+from course_lib.models.flow_layers import CouplingNet
+from course_lib.models.glow import Glow
+from course_lib.operators import Blur, Downsample, Identity, Mask, random_mask, uniform_kernel
+from course_lib.reconstruction import (
+    analysis,
+    analysis_objective,
+    map_estimate,
+    map_objective,
+    recommended,
+    synthesis,
+    synthesis_objective,
+    warm_start,
+)
+
+OPERATORS = {
+    "identity": Identity(),
+    "blur": Blur(uniform_kernel(3, torch.float64)),
+    "mask": Mask(random_mask(8, 8, 0.5)),
+    "down": Downsample(2),
+}
+
+
+def small_flow(scale="bounded", seed=0, std=0.05):
+    """A flow on 8×8 images whose couplings are no identities."""
+    generator = torch.Generator().manual_seed(seed)
+    model = Glow(size=8, steps=2, widths=(8, 8), scale=scale).double()
+    for parameter in model.parameters():
+        parameter.data.copy_(std * torch.randn(parameter.shape, generator=generator, dtype=parameter.dtype))
+    for module in model.modules():
+        if isinstance(module, CouplingNet):
+            module[0].weight.data.mul_(5)
+    model.initialize(0.5 + 0.2 * torch.randn(32, 3, 8, 8, generator=generator, dtype=torch.float64))
+    return model.freeze()
+
+
+@pytest.fixture(scope="module")
+def flow():
+    return small_flow()
+
+
+def problem(name, batch=3, sigma=0.02, seed=1):
+    """(x, y, A) of a small random problem in float64."""
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.rand(batch, 3, 8, 8, generator=generator, dtype=torch.float64)
+    A = OPERATORS[name]
+    y = A(x)
+    return x, y + sigma * torch.randn(y.shape, generator=generator, dtype=torch.float64), A
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_synthesis_and_analysis_are_one_function(flow, name):
+    x, y, A = problem(name)
+    z, logdet = flow.encode(x)
+    lam = torch.tensor([0.1, 0.01, 0.0], dtype=torch.float64)
+    ours, theirs = analysis_objective(x, y, A, flow, lam), synthesis_objective(z, y, A, flow, lam)
+    torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(map_objective(x, y, A, flow, lam), ours - 2 * lam * logdet, rtol=1e-12, atol=1e-12)
+
+
+def test_map_objective_is_the_posterior(flow):
+    x, y, A = problem("blur")
+    sigma = 0.1
+    other = x.flip(0)
+    log_posterior = [flow.log_prob(u) - (A(u) - y).square().sum((1, 2, 3)) / (2 * sigma**2) for u in (x, other)]
+    values = [map_objective(u, y, A, flow, sigma**2 / 2) for u in (x, other)]
+    torch.testing.assert_close(values[0] - values[1], -(sigma**2) * (log_posterior[0] - log_posterior[1]))
+
+
+@pytest.mark.parametrize("method", [synthesis, analysis, map_estimate])
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+def test_objective_falls_and_history_fits(flow, method, optimizer):
+    x, y, A = problem("mask")
+    result = method(y, A, flow, 1e-2, optimizer=optimizer, steps=30, truth=x)
+    curve = result.history["objective"]
+    assert (curve[-1] < curve[0]).all()
+    assert all(result.history[name].shape == curve.shape for name in ("data", "psnr", "latent"))
+    equation = map_objective if method is map_estimate else analysis_objective
+    torch.testing.assert_close(equation(result.image, y, A, flow, 1e-2), curve[-1], rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(result.latent, flow.encode(result.image)[0], rtol=1e-7, atol=1e-9)
+    torch.testing.assert_close(result.history["latent"][-1], result.latent.square().mean(1))
+
+
+def test_starts_are_those_of_the_source(flow):
+    x, y, A = problem("down")
+    centre = flow.decode(torch.zeros(3, flow.dim, dtype=torch.float64))
+    for method in (synthesis, analysis, map_estimate):
+        torch.testing.assert_close(method(y, A, flow, 0.1, steps=0).image, centre)
+    torch.testing.assert_close(analysis(y, A, flow, 0.1, x0=x, steps=0).image, x)
+    torch.testing.assert_close(synthesis(y, A, flow, 0.1, z0=flow.encode(x)[0], steps=0).image, x)
+
+
+def test_both_coordinates_reach_the_same_minimum_for_an_additive_flow():
+    """An affine flow's objective (no hidden layer speaks) is a convex quadratic: one minimizer, whatever the coordinates."""
+    flow = small_flow("additive", std=0.0)
+    x, y, A = problem("blur")
+    found = [
+        method(y, A, flow, 0.05, optimizer="lbfgs", steps=400).image for method in (synthesis, analysis, map_estimate)
+    ]
+    torch.testing.assert_close(found[0], found[1], rtol=0, atol=1e-4)
+    torch.testing.assert_close(found[1], found[2], rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+@pytest.mark.parametrize("method", [synthesis, analysis, map_estimate, recommended])
+def test_images_of_a_batch_do_not_influence_one_another(flow, method, optimizer):
+    _, y, A = problem("blur")
+    options = {} if method is recommended else {"optimizer": optimizer}
+    together = method(y, A, flow, 1e-2, steps=15, **options).image
+    alone = method(y[1:2], A, flow, 1e-2, steps=15, **options).image
+    torch.testing.assert_close(together[1:2], alone, rtol=0, atol=1e-8)
+
+
+def test_lam_for_each_image(flow):
+    _, y, A = problem("mask")
+    lam = torch.tensor([1e-3, 1e-1, 1.0], dtype=torch.float64)
+    result = analysis(y, A, flow, lam, optimizer="lbfgs", steps=20)
+    alone = analysis(y[2:], A, flow, 1.0, optimizer="lbfgs", steps=20)
+    torch.testing.assert_close(result.image[2:], alone.image, rtol=0, atol=1e-8)
+
+
+def test_a_large_lam_gives_the_centre(flow):
+    _, y, A = problem("identity")
+    result = synthesis(y, A, flow, 1e6, z0=torch.ones(3, flow.dim, dtype=torch.float64), optimizer="lbfgs", steps=50)
+    assert result.latent.norm() < 1e-3
+
+
+@pytest.mark.parametrize("method", [recommended, map_estimate])
+def test_a_better_start_costs_nothing_in_quality(flow, method):
+    x, y, A = problem("mask", sigma=0.001)
+    start = warm_start(y, A, 1e-3)
+    assert start.shape == x.shape
+    result = method(y, A, flow, 1e-6, x0=start, steps=20)
+    assert map_objective(result.image, y, A, flow, 1e-6).sum() < map_objective(start, y, A, flow, 1e-6).sum()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"lam": -1.0}, "lam: expected finite values >= 0"),
+        ({"lam": float("nan")}, "lam: expected finite values >= 0"),
+        ({"lam": torch.ones(2)}, "lam: expected a number or a tensor of shape"),
+        ({"y": torch.full((3, 3, 8, 8), float("nan"))}, "y: expected finite values"),
+        ({"y": torch.zeros(0, 3, 8, 8)}, "y: expected images"),
+        ({"y": torch.zeros(3, 8, 8)}, "y: expected images"),
+        ({"steps": -1}, "steps: expected an integer"),
+        ({"optimizer": "newton"}, "optimizer: expected one of"),
+        ({"truth": torch.zeros(2, 3, 8, 8)}, "truth: expected 3 images"),
+        ({"x0": torch.zeros(2, 3, 8, 8)}, "x0: expected 3 images"),
+    ],
+)
+def test_bad_input_is_named(flow, change, words):
+    _, y, _ = problem("identity")
+    arguments = {"y": y, "A": Identity(), "model": flow, "lam": 0.1} | change
+    with pytest.raises(ValueError, match=words):
+        analysis(**arguments)
