@@ -1,4 +1,4 @@
-"""The command line: `python -m course_lib train glow --data FOLDER`, `python -m course_lib export RUN NAME`."""
+"""The command line, `python -m course_lib COMMAND`: train, export, reproduce."""
 
 import argparse
 import copy
@@ -10,7 +10,9 @@ from pathlib import Path
 import torch
 
 from course_lib.data import image_files, load_folder
+from course_lib.experiments import METHODS, SIGMAS, experiment_on_faces, experiment_on_the_astronaut, reproduce
 from course_lib.models.glow import SCALES
+from course_lib.scores import FIGURES, TASKS
 from course_lib.training import LOSSES, Recipe, load_average, mean_loss, train
 from course_lib.weights import FOLDER, read_checkpoint, save_model
 
@@ -44,7 +46,7 @@ def build_parser():
     parser = argparse.ArgumentParser("python -m course_lib", description="Deep generative priors: the command line.")
     parser.add_argument("--traceback", action="store_true", help="show where in the code an error came from")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for add in (add_train, add_export):
+    for add in (add_train, add_export, add_reproduce):
         add(commands)
     return parser
 
@@ -81,6 +83,41 @@ def add_export(commands):
     parser.add_argument("--folder", default=FOLDER, help="where to write (default: course_lib/weights)")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.set_defaults(command=run_export)
+
+
+def add_reproduce(commands):
+    """`reproduce`: the score table."""
+    about = "measure the score table (five tasks, all methods, three noise levels); goes on where it was stopped"
+    parser = commands.add_parser("reproduce", help=about, description=about)
+    parser.add_argument("--data", metavar="FOLDER", help="CelebA's aligned images (img_align_celeba, or at half size)")
+    parser.add_argument("--quick", action="store_true", help="the astronaut alone, two tasks, one noise level; no data")
+    parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
+    parser.add_argument("--methods", nargs="+", choices=list(METHODS), default=list(METHODS))
+    parser.add_argument(
+        "--sigmas", nargs="+", type=float, default=list(SIGMAS), help="standard deviations of the noise"
+    )
+    parser.add_argument("--images", type=int, default=50, help="test images (default: 50, 009751-009800)")
+    parser.add_argument("--validation", type=int, default=8, help="validation images that tune λ (default: 8)")
+    parser.add_argument("--weights", default="glow", help="name of the model's weight file (default: glow)")
+    parser.add_argument("--out", help="the table (default: figures/scores.csv; runs/quick/scores.csv with --quick)")
+    parser.add_argument("--cells", help="folder of finished cells (default: runs/reproduce, runs/quick)")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.set_defaults(command=run_reproduce)
+
+
+def run_reproduce(args):
+    """Measure the table, or go on with it."""
+    device, cells = choose_device(args.device), args.cells or ("runs/quick" if args.quick else "runs/reproduce")
+    if args.quick:
+        experiment = experiment_on_the_astronaut(cells, args.weights, device)
+        tasks, sigmas, out = ["deblurring", "inpainting_random"], [0.01], args.out or "runs/quick/scores.csv"
+    else:
+        if args.data is None:
+            raise ValueError("data: expected --data FOLDER with CelebA's aligned images (or --quick), got none")
+        tasks, sigmas, out = args.tasks, args.sigmas, args.out or FIGURES / "scores.csv"
+        experiment = experiment_on_faces(args.data, cells, args.weights, args.images, args.validation, device)
+    reproduce(experiment, out, tasks, args.methods, sigmas)
+    print(Path(out).with_suffix(".md").read_text(encoding="utf-8"))
 
 
 def choose_device(name):

@@ -4,10 +4,8 @@ A cell is one (task, method, σ). Its λ is tuned on validation images by climbi
 images and kept in a file of its own, so that a run that is stopped goes on with the next cell.
 """
 
-import csv
 import json
 import math
-import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,25 +15,19 @@ import torch.nn.functional as F
 from skimage.restoration import inpaint_biharmonic
 from tqdm.auto import tqdm
 
+from course_lib.data import face, load_folder, to_float
 from course_lib.metrics import psnr, ssim
 from course_lib.operators import Blur, Downsample, Mask, check, random_mask, square_mask, uniform_kernel
-from course_lib.reconstruction import analysis, data_term, map_estimate, recommended, synthesis
+from course_lib.reconstruction import analysis, bayesian, map_estimate, recommended, synthesis, warm_start
 from course_lib.regularizers import TV
+from course_lib.scores import TASKS, write_scores, write_table, write_text, write_tuning
 from course_lib.solvers import primal_dual
+from course_lib.weights import describe, load_model
 
 SIGMAS = (0.0, 0.01, 0.05)
 
 GRID = tuple(10 ** (k / 4) for k in range(-28, -3))
 """The λ that tuning chooses from: four a decade, from 1e-7 to 1e-1."""
-
-PUBLISHED = {
-    "deblurring": {"synthesis": (23.38, 2.04, 0.74, 0.09), "analysis": (32.16, 1.56, 0.94, 0.01)},
-    "sr2": {"synthesis": (22.26, 4.21, 0.76, 0.12), "analysis": (31.19, 1.33, 0.93, 0.01)},
-    "sr4": {"synthesis": (18.94, 2.81, 0.61, 0.11), "analysis": (24.12, 1.21, 0.76, 0.03)},
-    "inpainting_random": {"synthesis": (21.84, 3.57, 0.71, 0.14), "analysis": (27.89, 2.24, 0.87, 0.05)},
-    "inpainting_square": {"synthesis": (30.40, 2.53, 0.94, 0.02), "analysis": (27.50, 3.26, 0.91, 0.03)},
-}
-"""Slide 25 of the source: PSNR mean and standard deviation, SSIM mean and standard deviation, over 50 images."""
 
 
 def make_task(name, size=64):
@@ -49,9 +41,6 @@ def make_task(name, size=64):
     }
     check(name in build, "task", f"one of {sorted(build)}", repr(name))
     return build[name]()
-
-
-TASKS = tuple(PUBLISHED)
 
 
 def observe(x, A, sigma, seeds):
@@ -79,11 +68,6 @@ class Method:
     tasks: tuple = TASKS
 
 
-def bayesian(sigma):
-    """λ = σ²/2, of a σ that is never below half a grey level of 8 bits."""
-    return max(sigma, 0.5 / 255) ** 2 / 2
-
-
 def flow_method(estimate, **options):
     """A `Method` of one of the functions of `reconstruction`."""
 
@@ -97,6 +81,16 @@ def flow_method(estimate, **options):
 def run_tv(y, A, model, lam, sigma):
     result = primal_dual(A, y, TV(), lam, steps=1000)
     return result.x, result.history["objective"][-1]
+
+
+def run_map(y, A, model, lam, sigma):
+    result = map_estimate(y, A, model, lam, warm_start(y, A, sigma))
+    return result.image, result.history["objective"][-1]
+
+
+def run_recommended(y, A, model, lam, sigma):
+    result = recommended(y, A, model, sigma, lam)
+    return result.image, result.history["objective"][-1]
 
 
 def run_bicubic(y, A, model, lam, sigma):
@@ -113,8 +107,8 @@ METHODS = {
     "tv": Method(run_tv, lambda sigma: max(0.1 * sigma, 1e-4)),
     "bicubic": Method(run_bicubic, tasks=("sr2", "sr4")),
     "biharmonic": Method(run_biharmonic, tasks=("inpainting_random", "inpainting_square")),
-    "recommended": flow_method(recommended),
-    "map": flow_method(map_estimate),
+    "recommended": Method(run_recommended, bayesian),
+    "map": Method(run_map, bayesian),
     "synthesis_lbfgs": flow_method(synthesis, optimizer="lbfgs", steps=100),
     "analysis_lbfgs": flow_method(analysis, optimizer="lbfgs", steps=100),
     "synthesis": flow_method(synthesis),
@@ -124,13 +118,17 @@ METHODS = {
 
 @dataclass
 class Experiment:
-    """What a table is measured on: the model, test and validation images [N, 3, 64, 64] in [0, 1], and where cells go."""
+    """What a table is measured on: the model, test and validation images [N, 3, 64, 64] in [0, 1], and where cells go.
+
+    `weights` tells the model apart from others: a cell that other weights or other numbers of images made is not reused.
+    """
 
     model: torch.nn.Module
     test: torch.Tensor
     validation: torch.Tensor
     out: Path
     batch: int = 10
+    weights: str = ""
 
     def estimate(self, task, method, sigma, lam, images, first_seed):
         """Reconstruct all images, batch by batch: (images, objectives or None, seconds an image)."""
@@ -171,8 +169,9 @@ class Experiment:
     def cell(self, task, method, sigma):
         """The row of a cell, read from its file or measured (and then kept there)."""
         path = Path(self.out) / f"{task}-{method}-{sigma:g}.json"
-        if path.exists():
-            return json.loads(path.read_text())
+        setup = {"weights": self.weights, "images": len(self.test), "validation": len(self.validation)}
+        if path.exists() and (kept := json.loads(path.read_text()))["setup"] == setup:
+            return kept
         lam, tuning = self.tune(task, method, sigma)
         found, objective, seconds = self.estimate(task, method, sigma, lam, self.test, 0)
         scores, similarity = psnr(found, self.test), ssim(found, self.test)
@@ -180,44 +179,10 @@ class Experiment:
         row |= {"psnr_mean": scores.mean().item(), "psnr_std": scores.std(correction=0).item()}
         row |= {"ssim_mean": similarity.mean().item(), "ssim_std": similarity.std(correction=0).item()}
         row |= {"objective_mean": None if objective is None else objective.mean().item()}
-        row |= {"seconds_per_image": seconds, "device": str(self.test.device.type)}
-        row |= {"psnr": scores.tolist(), "tuning": tuning}
-        path.parent.mkdir(parents=True, exist_ok=True)
+        row |= {"seconds_per_image": seconds, "device": self.test.device.type}
+        row |= {"psnr": scores.tolist(), "tuning": tuning, "setup": setup}
         write_text(path, json.dumps(row, indent=1))
         return row
-
-
-COLUMNS = (
-    "task,method,sigma,images,lam,psnr_mean,psnr_std,ssim_mean,ssim_std,objective_mean,seconds_per_image,device".split(",")
-)
-
-
-def write_text(path, text):
-    """Write a text file beside its place and rename it."""
-    temporary = Path(path).with_name(f"{Path(path).name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def rounded(value):
-    """A number as the table prints it: four significant digits; '' for None."""
-    if value is None:
-        return ""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def write_scores(rows, path):
-    """The table as CSV, sorted by task, σ and method."""
-    order = sorted(rows, key=lambda r: (TASKS.index(r["task"]), r["sigma"], list(METHODS).index(r["method"])))
-    lines = [[rounded(row[name]) for name in COLUMNS] for row in order]
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(path).with_suffix(".csv.tmp")
-    with temporary.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file, lineterminator="\n").writerows([COLUMNS, *lines])
-    os.replace(temporary, path)
 
 
 def reproduce(experiment, path, tasks=TASKS, methods=tuple(METHODS), sigmas=SIGMAS):
@@ -229,4 +194,21 @@ def reproduce(experiment, path, tasks=TASKS, methods=tuple(METHODS), sigmas=SIGM
         bar.set_description(f"{task} {method} σ={sigma:g}")
         rows.append(experiment.cell(task, method, sigma))
         write_scores(rows, path)
+        write_tuning(rows, Path(path).with_name("tuning.csv"))
+        write_table(rows, Path(path).with_suffix(".md"))
     return rows
+
+
+def experiment_on_faces(folder, out, name="glow", images=50, validation=8, device="cpu", batch=10):
+    """An `Experiment` on a folder of CelebA: its first test images (009751, …) and validation images (009501, …)."""
+    model, sha = load_model(name, device), describe(name)["sha256"]
+    test = to_float(load_folder(folder, "test", limit=images)).to(device)
+    return Experiment(
+        model, test, to_float(load_folder(folder, "validation", limit=validation)).to(device), out, batch, sha
+    )
+
+
+def experiment_on_the_astronaut(out, name="glow", device="cpu"):
+    """An `Experiment` that needs no data: measured on the astronaut's face, tuned on its mirror image."""
+    x = face().to(device)
+    return Experiment(load_model(name, device), x, x.flip(3), out, 1, describe(name)["sha256"])

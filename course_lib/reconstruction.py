@@ -149,6 +149,22 @@ def descend_in_x(equation, y, A, model, lam, x0, optimizer, steps, lr, truth, di
         return Reconstruction(result.x, model.encode(result.x)[0], history, lam, result.evaluations)
 
 
-def warm_start(y, A, lam=2e-3, steps=300):
-    """A cheap estimate to start from: x0 = argmin_x ½‖A x − y‖² + λ TV(x)."""
-    return primal_dual(A, y, TV(), lam, steps=steps).x
+def bayesian(sigma):
+    """λ = σ²/2, which makes `map_objective` the negative log-posterior; σ counts as half a grey level at least."""
+    return max(sigma, 0.5 / 255) ** 2 / 2
+
+
+def warm_start(y, A, sigma=0.01):
+    """A cheap estimate to start from: x0 = argmin_x ½‖A x − y‖² + λ TV(x), with λ = σ/10, σ at least half a grey level."""
+    return primal_dual(A, y, TV(), 0.1 * max(sigma, 0.5 / 255), steps=300).x
+
+
+def recommended(y, A, model, sigma, lam=None, x0=None, *, steps=25, truth=None, disable=True):
+    """The best use of a flow prior that the course has found: MAP by L-BFGS from `warm_start`, stopped early.
+
+    lam: by default the Bayesian σ²/2. Arguments as `synthesis`.
+    """
+    check(sigma >= 0, "sigma", "a number >= 0", sigma)
+    lam = bayesian(sigma) if lam is None else lam
+    x0 = warm_start(y, A, sigma) if x0 is None else x0
+    return map_estimate(y, A, model, lam, x0, steps=steps, truth=truth, disable=disable)

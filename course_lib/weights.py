@@ -92,8 +92,12 @@ def load_model(name="glow", device="cpu", folder=FOLDER):
         raise RuntimeError(
             f"{path}: expected SHA-256 {recipe['sha256'][:16]}…, got {digest[:16]}… (altered or truncated)"
         )
+    try:
+        state = load(content)
+    except SafetensorError as error:
+        raise RuntimeError(f"{path}: expected a safetensors file ({error})") from error
     model = MODELS[recipe["model"]](**recipe["config"])
-    model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in load(content).items()})
+    model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
     return model.to(device).freeze()
 
 

@@ -18,6 +18,7 @@ LAYERS = [
     ["plots"],
     ["widgets"],
     ["exercises"],
+    ["scores"],
     ["experiments"],
     ["__main__"],
 ]

@@ -1,0 +1,111 @@
+"""Score tables on disk: `figures/scores.csv`, the λ sweeps behind it, and the table beside the published one."""
+
+import csv
+from pathlib import Path
+
+from course_lib.weights import replacing
+
+FIGURES = Path(__file__).parent.parent / "figures"
+
+PUBLISHED = {
+    "deblurring": {"synthesis": (23.38, 2.04, 0.74, 0.09), "analysis": (32.16, 1.56, 0.94, 0.01)},
+    "sr2": {"synthesis": (22.26, 4.21, 0.76, 0.12), "analysis": (31.19, 1.33, 0.93, 0.01)},
+    "sr4": {"synthesis": (18.94, 2.81, 0.61, 0.11), "analysis": (24.12, 1.21, 0.76, 0.03)},
+    "inpainting_random": {"synthesis": (21.84, 3.57, 0.71, 0.14), "analysis": (27.89, 2.24, 0.87, 0.05)},
+    "inpainting_square": {"synthesis": (30.40, 2.53, 0.94, 0.02), "analysis": (27.50, 3.26, 0.91, 0.03)},
+}
+"""Slide 25 of the source: PSNR mean and standard deviation, SSIM mean and standard deviation, over 50 images."""
+
+TASKS = tuple(PUBLISHED)
+
+COLUMNS = (
+    "task",
+    "method",
+    "sigma",
+    "images",
+    "lam",
+    "psnr_mean",
+    "psnr_std",
+    "ssim_mean",
+    "ssim_std",
+    "objective_mean",
+    "seconds_per_image",
+    "device",
+)
+
+
+def write_text(path, text):
+    """Write a text file beside its place and rename it, with its folder if need be."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def rounded(value):
+    """A number as the table prints it: four significant digits; '' for None."""
+    if value is None:
+        return ""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def ordered(rows):
+    """Rows by task (in the source's order), σ and, last, as they were measured."""
+    return sorted(rows, key=lambda row: (TASKS.index(row["task"]), row["sigma"]))
+
+
+def lines(*rows):
+    """Rows of cells as the text of a CSV file."""
+    return "".join(",".join(rounded(cell) for cell in row) + "\n" for row in rows)
+
+
+def write_scores(rows, path):
+    """`scores.csv`: a row for each (task, method, σ), with `COLUMNS`."""
+    write_text(path, lines(COLUMNS, *([row[name] for name in COLUMNS] for row in ordered(rows))))
+
+
+def write_tuning(rows, path):
+    """`tuning.csv`: the validation PSNR of each λ that tuning tried."""
+    sweeps = [
+        (row["task"], row["method"], row["sigma"], float(lam), score)
+        for row in ordered(rows)
+        for lam, score in row["tuning"].items()
+    ]
+    write_text(path, lines(("task", "method", "sigma", "lam", "psnr"), *sweeps))
+
+
+def write_table(rows, path):
+    """`scores.md`: PSNR (dB) and SSIM, mean ± standard deviation, one table a noise level, beside slide 25's."""
+    text = []
+    for sigma in sorted({row["sigma"] for row in rows}):
+        here = {(row["task"], row["method"]): row for row in rows if row["sigma"] == sigma}
+        methods = list(dict.fromkeys(method for _, method in here))
+        head = ["task", *methods, "published synthesis", "published analysis"]
+        text += [f"## σ = {sigma:g}", "", "| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+        for task in TASKS:
+            cells = [entry(here[task, m]) if (task, m) in here else "–" for m in methods]
+            cells += ["{:.2f} ± {:.2f}, {:.2f}".format(*PUBLISHED[task][m]) for m in ("synthesis", "analysis")]
+            text.append("| " + " | ".join([task, *cells]) + " |")
+        text.append("")
+    write_text(path, "\n".join(text))
+
+
+def entry(row):
+    """PSNR mean ± standard deviation, SSIM mean (images, where they are not 50)."""
+    count = "" if row["images"] == 50 else f" ({row['images']})"
+    return f"{row['psnr_mean']:.2f} ± {row['psnr_std']:.2f}, {row['ssim_mean']:.2f}{count}"
+
+
+def read_scores(path):
+    """The rows of a `scores.csv`, numbers as numbers, '' as None; FileNotFoundError where there is none."""
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"path: {path} does not exist; `python -m course_lib reproduce` writes it")
+    with path.open(encoding="utf-8", newline="") as file:
+        return [{name: parsed(name, text) for name, text in row.items()} for row in csv.DictReader(file)]
+
+
+def parsed(name, text):
+    """One cell of a table: text, a whole number, a number, or None."""
+    if name in ("task", "method", "device"):
+        return text
+    return None if text == "" else int(text) if name == "images" else float(text)

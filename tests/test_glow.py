@@ -1,0 +1,344 @@
+"""Glow against the laws of a bijection, the autograd Jacobian and closed forms, in float64, no weight left at zero."""
+
+import math
+
+import pytest
+import torch
+from torch.autograd.functional import jacobian
+
+from course_lib.models.flow_layers import Coupling, CouplingNet, FlowStep, FusedAffine, HaarSqueeze, InvertibleConv
+from course_lib.models.glow import SCALES, Glow, dequantize, permutations
+
+SIZE = 8
+
+
+def images(count, channels=3, size=SIZE, seed=1):
+    return torch.rand(count, channels, size, size, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def randomize(model, seed=2):
+    """Weights with nothing left at zero or one."""
+    generator = torch.Generator().manual_seed(seed)
+    for name, p in model.named_parameters():
+        spread = 0.3 if ".net.4." in name else 0.15
+        if name.endswith((".L", ".U", "log_s", "bias")) or ".net.4." in name:
+            p.data += spread * torch.randn(p.shape, generator=generator, dtype=p.dtype)
+    return model
+
+
+def flow(scale="bounded", channels=3, size=SIZE, widths=(6, 5), steps=2):
+    model = Glow(size, channels, steps, widths, scale).double()
+    return randomize(model.initialize(images(8, channels, size, seed=3)))
+
+
+@pytest.fixture(params=SCALES)
+def model(request):
+    return flow(request.param)
+
+
+@pytest.fixture(params=["trained", "frozen"])
+def either(request, model):
+    return model.freeze() if request.param == "frozen" else model
+
+
+def flat_encoder(model, shape):
+    return lambda v: model.encode(v.reshape(1, *shape))[0][0]
+
+
+def test_decode_inverts_encode(either):
+    x = images(3)
+    assert (either.decode(either.encode(x)[0]) - x).abs().max() < 1e-10
+
+
+def test_encode_inverts_decode(either):
+    z = torch.randn(3, either.dim, dtype=torch.float64)
+    assert (either.encode(either.decode(z))[0] - z).abs().max() < 1e-10
+
+
+def test_log_determinant_is_that_of_the_jacobian(either):
+    x = images(1)
+    J = jacobian(flat_encoder(either, x.shape[1:]), x.flatten())
+    assert (either.encode(x)[1] - torch.linalg.slogdet(J)[1]).abs().max() < 1e-8
+
+
+def test_log_determinant_of_images_in_a_batch_differs_unless_additive(model):
+    logdet = model.encode(images(4))[1]
+    spread = (logdet - logdet[0]).abs().max()
+    assert spread < 1e-12 if model.config["scale"] == "additive" else spread > 1e-2
+
+
+def test_freezing_changes_no_value_and_no_gradient(model):
+    x, z = images(2).requires_grad_(), torch.randn(2, model.dim, dtype=torch.float64, requires_grad=True)
+    a, b = torch.randn(2, model.dim, dtype=torch.float64), torch.randn(2, dtype=torch.float64)
+
+    def values():
+        latent, logdet = model.encode(x)
+        picture = model.decode(z)
+        total = (a * latent).sum() + (b * logdet).sum() + (a * picture.flatten(1)).sum()
+        return [latent, logdet, picture, *torch.autograd.grad(total, (x, z))]
+
+    before = values()
+    model.freeze()
+    for old, new in zip(before, values(), strict=True):
+        torch.testing.assert_close(new, old, rtol=1e-10, atol=1e-10)
+    assert not any(p.requires_grad for p in model.parameters())
+
+
+def test_gradients_reach_all_parameters(model):
+    for loss in (model.bits_per_dim(images(4)).mean(), model.sample(2).square().mean()):
+        model.zero_grad()
+        loss.backward()
+        for name, p in model.named_parameters():
+            assert p.grad is not None and p.grad.isfinite().all(), name
+            assert p.grad.abs().max() > 0, name
+
+
+def test_a_frozen_model_stays_exact_in_another_precision():
+    model = flow().float().freeze().double()
+    x = images(2)
+    z, logdet = model.encode(x)
+    assert z.dtype == logdet.dtype == torch.float64
+    assert (model.decode(z) - x).abs().max() < 1e-10
+
+
+def test_freezing_again_takes_the_weights_as_they_are_now():
+    model, x = flow().freeze(), images(2)
+    randomize(model, seed=9)
+    model.freeze()
+    fresh = Glow(**model.config).double()
+    fresh.load_state_dict(model.state_dict())
+    torch.testing.assert_close(model.encode(x), fresh.encode(x), rtol=1e-10, atol=1e-10)
+
+
+def test_float32_on_each_device_follows_float64(model, device):
+    x = images(2)
+    z, logdet = model.encode(x)
+    model.float().to(device)
+    ours = model.encode(x.float().to(device))
+    assert ours[0].device.type == device
+    torch.testing.assert_close(ours[0].cpu().double(), z, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(ours[1].cpu().double(), logdet, rtol=1e-3, atol=1e-2)
+    assert (model.decode(ours[0]).cpu() - x).abs().max() < 1e-3
+
+
+@pytest.mark.parametrize("kind", ["sigmoid", "bounded"])
+def test_fused_affine_has_the_gradient_of_its_formula(kind):
+    h = torch.randn(2, 4, 2, 3, dtype=torch.float64, requires_grad=True)
+    b = torch.randn(2, 2, 2, 3, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda h, b: FusedAffine.apply(h, b, kind), (h, b))
+
+
+def test_images_of_a_batch_do_not_influence_one_another(either):
+    x = images(3)
+    z, logdet = either.encode(x)
+    torch.testing.assert_close(either.encode(x[1:2])[0], z[1:2], rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(either.encode(x[1:2])[1], logdet[1:2], rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(either.decode(z[1:2]), either.decode(z)[1:2], rtol=1e-12, atol=1e-12)
+    x[0] = math.nan
+    assert either.encode(x)[0][1:].isfinite().all()
+
+
+def test_initialize_gives_each_actnorm_zero_mean_and_unit_variance():
+    model = randomize(Glow(SIZE, 3, 3, (6, 5), "bounded").double())
+    x = images(16) ** 2
+    assert not model.initialized
+    model.initialize(x)
+    assert model.initialized
+    h = x - 0.5
+    for level, steps in enumerate(model.levels):
+        h = model.squeezes[level](h)
+        for step in steps:
+            y = step.actnorm.log_s.exp()[:, None, None] * (h + step.actnorm.bias[:, None, None])
+            assert y.mean((0, 2, 3)).abs().max() < 1e-10
+            assert (y.var((0, 2, 3)) - 1).abs().max() < 1e-8
+            h = step(h)[0]
+        if level < len(model.splits):
+            h = h[:, : model.splits[level].half]
+
+
+def test_initialize_survives_constant_channels():
+    model = Glow(SIZE, 3, 1, (4,)).initialize(torch.full((4, 3, SIZE, SIZE), 0.3))
+    assert all(p.isfinite().all() for p in model.parameters())
+
+
+def test_the_latent_goes_from_coarse_to_fine():
+    model = Glow(SIZE, 3, 3, (4, 4, 4), "bounded").double()
+    assert model.shapes == [(6, 4, 4), (12, 2, 2), (48, 1, 1)]
+    constant = torch.full((1, 3, SIZE, SIZE), 0.75, dtype=torch.float64)
+    z = model.encode(constant)[0][0]
+    torch.testing.assert_close(z[:3], torch.full((3,), 0.25 * SIZE, dtype=torch.float64))
+    assert z[3:].abs().max() < 1e-12
+    sign = torch.tensor([1.0, -1.0], dtype=torch.float64).repeat(SIZE // 2)
+    checkerboard = (0.5 + 0.25 * sign[:, None] * sign).expand(1, 3, SIZE, SIZE)
+    z = model.encode(checkerboard)[0][0]
+    assert z[:-96].abs().max() < 1e-12 and z[-96:].abs().max() > 0.4
+
+
+def test_log_prob_of_a_linear_flow_is_the_gaussian_of_its_covariance():
+    model = Glow(2, 1, 2, (4,), "bounded").double()
+    for step in model.levels[0]:
+        randomize(step.actnorm)
+        for p in (step.conv.L, step.conv.U, step.conv.log_s):
+            p.data += 0.3 * torch.randn(p.shape, dtype=p.dtype)
+    zero = torch.full((4,), 0.5, dtype=torch.float64)
+    M, c = jacobian(flat_encoder(model, (1, 2, 2)), zero), model.encode(zero.view(1, 1, 2, 2))[0][0].detach()
+    inverse = torch.linalg.inv(M)
+    law = torch.distributions.MultivariateNormal(zero - inverse @ c, inverse @ inverse.T)
+    x = images(5, 1, 2)
+    torch.testing.assert_close(model.log_prob(x), law.log_prob(x.flatten(1)), rtol=1e-10, atol=1e-10)
+
+
+def test_log_prob_is_the_change_of_variables(model):
+    x = images(1)
+    J = jacobian(flat_encoder(model, x.shape[1:]), x.flatten())
+    normal = torch.distributions.Normal(0.0, 1.0).log_prob(model.encode(x)[0]).sum(1)
+    torch.testing.assert_close(model.log_prob(x), normal + torch.linalg.slogdet(J)[1], rtol=1e-10, atol=1e-8)
+
+
+def test_the_density_integrates_to_one():
+    model = flow("bounded", channels=1, size=2, widths=(4,))
+    q = torch.distributions.Normal(torch.tensor(0.5, dtype=torch.float64), 0.6)
+    x = q.sample((40_000, 1, 2, 2))
+    weight = (model.log_prob(x) - q.log_prob(x).sum((1, 2, 3))).exp()
+    error = (weight.var() / len(weight)).sqrt()
+    assert error < 0.03 and (weight.mean() - 1).abs() < 4 * error
+
+
+def test_bits_per_dim_is_the_code_length_of_a_grey_level(model):
+    x = images(2)
+    density = model.log_prob(x) / math.log(2)
+    probability = density - model.dim * math.log2(255)
+    torch.testing.assert_close(model.bits_per_dim(x), -probability / model.dim)
+
+
+def test_dequantize_stays_within_half_a_grey_level_and_is_uniform():
+    x = torch.full((4, 3, 64, 64), 100 / 255, dtype=torch.float64)
+    u = (dequantize(x, generator=torch.Generator().manual_seed(0)) - x) * 255
+    assert u.abs().max() <= 0.5 and u.min() < -0.499 and u.max() > 0.499
+    assert abs(u.mean()) < 5 / math.sqrt(12 * u.numel())
+    assert abs(u.var() * 12 - 1) < 0.02
+
+
+def test_dequantize_adds_noise_of_the_given_sigma():
+    x = torch.zeros(4, 3, 64, 64)
+    difference = dequantize(x, 0.05, torch.Generator().manual_seed(0))
+    assert difference.dtype == torch.float32
+    expected = 0.05**2 + 1 / 255**2 / 12
+    assert abs(difference.var() / expected - 1) < 0.03 and abs(difference.mean()) < 5e-4
+
+
+def test_dequantize_follows_its_generator_alone():
+    x, before = torch.zeros(1, 3, 8, 8), torch.get_rng_state()
+    first, second, other = (dequantize(x, 0.1, torch.Generator().manual_seed(s)) for s in (5, 5, 6))
+    assert torch.equal(first, second) and not torch.equal(first, other)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_samples_follow_their_generator_and_temperature(model):
+    before = torch.get_rng_state()
+    first, second, other = (model.sample(2, 0.8, torch.Generator().manual_seed(s)) for s in (5, 5, 6))
+    assert first.shape == (2, 3, SIZE, SIZE) and first.dtype == torch.float64
+    assert torch.equal(first, second) and not torch.equal(first, other)
+    assert torch.equal(torch.get_rng_state(), before)
+    origin = model.decode(torch.zeros(1, model.dim, dtype=torch.float64))
+    torch.testing.assert_close(model.sample(2, 0.0), origin.expand(2, -1, -1, -1))
+    norms = [model.encode(model.sample(8, t, torch.Generator().manual_seed(0)))[0].norm(dim=1) for t in (0.4, 0.8)]
+    torch.testing.assert_close(2 * norms[0], norms[1], rtol=1e-8, atol=1e-8)
+
+
+def test_a_state_dict_carries_the_model(model):
+    other = Glow(**model.config | {"seed": 7}).double()
+    other.load_state_dict(model.state_dict())
+    x = images(2)
+    torch.testing.assert_close(other.encode(x), model.encode(x), rtol=0, atol=0)
+    assert other.initialized
+    keys = set(model.state_dict())
+    assert set(model.freeze().state_dict()) == keys
+
+
+def test_mixed_precision_touches_the_networks_only_and_keeps_the_inverse():
+    model = flow().float()
+    x = images(2).float()
+    z, _ = model.encode(x)
+    rough, rough_logdet = model.mixed_precision(torch.bfloat16).encode(x)
+    assert rough.dtype == rough_logdet.dtype == torch.float32
+    assert 1e-4 < (rough - z).norm() / z.norm() < 0.05
+    assert (model.decode(rough) - x).abs().max() < 1e-4
+    assert torch.equal(model.mixed_precision(None).encode(x)[0], z)
+
+
+@pytest.mark.parametrize(("channels", "steps"), [(4, 1), (12, 2), (24, 5)])
+def test_permutations_compose_to_the_identity(channels, steps):
+    drawn = permutations(channels, steps, torch.Generator().manual_seed(0))
+    assert len(drawn) == steps
+    total = torch.eye(channels)
+    for p in drawn:
+        assert sorted(p.tolist()) == list(range(channels))
+        total = InvertibleConv(p).weight() @ total
+    assert torch.equal(total.detach(), torch.eye(channels))
+    assert steps == 1 or not torch.equal(drawn[0], torch.arange(channels))
+
+
+def test_the_haar_squeeze_is_orthonormal_and_low_pass_first():
+    squeeze = HaarSqueeze(2).double()
+    basis = torch.eye(32, dtype=torch.float64).reshape(32, 2, 4, 4)
+    M = squeeze(basis).flatten(1)
+    torch.testing.assert_close(M @ M.T, torch.eye(32, dtype=torch.float64))
+    torch.testing.assert_close(squeeze.inverse(squeeze(basis)), basis)
+    x = torch.randn(1, 2, 4, 4, dtype=torch.float64)
+    low = 2 * torch.nn.functional.avg_pool2d(x, 2)
+    torch.testing.assert_close(squeeze(x)[:, :2], low)
+    assert squeeze(torch.ones(1, 2, 4, 4, dtype=torch.float64))[:, 2:].abs().max() == 0
+
+
+def test_the_invertible_convolution_knows_its_determinant():
+    conv = InvertibleConv(torch.randperm(6)).double()
+    for p in conv.parameters():
+        p.data.normal_(std=0.4)
+    conv.sign[::2] = -1
+    assert abs(torch.linalg.slogdet(conv.weight())[1] - conv.log_s.sum()) < 1e-10
+
+
+@pytest.mark.parametrize(
+    ("scale", "low", "high"), [("bounded", 0.5, 2.0), ("sigmoid", 0.0, 1.0), ("additive", 1.0, 1.0)]
+)
+def test_the_scale_of_a_coupling_stays_in_its_range(scale, low, high):
+    coupling = Coupling(4, 3, scale).double()
+    coupling.net[-1].weight.data.normal_(std=30)
+    a, b = torch.randn(2, 2, 4, 4, dtype=torch.float64), torch.randn(2, 2, 4, 4, dtype=torch.float64)
+    s = coupling(a, b + 1)[0] - coupling(a, b)[0]
+    assert s.min() >= low - 1e-9 and s.max() <= high + 1e-9
+    assert scale == "additive" or s.max() - s.min() > 0.4
+
+
+def test_a_new_coupling_is_the_identity_and_a_step_passes_its_first_half():
+    a, b = torch.randn(1, 3, 4, 4), torch.randn(1, 3, 4, 4)
+    assert torch.equal(Coupling(6, 5, "bounded")(a, b)[0], b)
+    assert CouplingNet(3, 6, 5)(a).abs().max() == 0
+    step = FlowStep(torch.randperm(6), 5, "bounded")
+    step.coupling.net[-1].bias.data.fill_(0.5)
+    x = torch.randn(1, 6, 4, 4)
+    V, c, _ = step.linear()
+    expected = torch.einsum("ij,bjhw->bihw", V, x) + c[:, None, None]
+    y, logdet = step(x)
+    torch.testing.assert_close(y[:, :3], expected[:, :3])
+    assert not torch.allclose(y[:, 3:], expected[:, 3:]) and logdet.abs() > 1
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: Glow(scale="affine"), r"scale: expected one of .*sigmoid.* got 'affine'"),
+        (lambda: Glow(size=20), r"size: expected a multiple of 16 for 4 levels, got 20"),
+        (lambda: Glow(size=8, widths=(4,), steps=0), r"steps: expected at least 1 .* got 0"),
+        (lambda: flow().encode(images(1, size=4)), r"x: expected images of shape \[B, 3, 8, 8\], got \[1, 3, 4, 4\]"),
+        (lambda: flow().encode(images(1)[0]), r"x: expected images of shape \[B, 3, 8, 8\], got \[3, 8, 8\]"),
+        (lambda: flow().decode(torch.zeros(2, 5)), r"z: expected latents of shape \[B, 192\], got \[2, 5\]"),
+        (lambda: flow().decode(torch.zeros(192)), r"z: expected latents of shape \[B, 192\], got \[192\]"),
+        (lambda: flow().initialize(images(1)), r"x: expected at least 2 images to initialize from, got 1"),
+        (lambda: flow().initialize(images(2, channels=1)), r"x: expected images of shape \[B, 3, 8, 8\]"),
+    ],
+)
+def test_errors_name_the_argument(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
