@@ -1,7 +1,7 @@
 """The score table of the source (slide 25): five tasks, several methods, three noise levels, measured on faces.
 
-A cell is one (task, method, σ). Its λ is tuned on validation images by climbing a grid; then the cell is measured on test
-images and kept in a file of its own, so that a run that is stopped goes on with the next cell.
+A cell is one (task, method, σ). Its λ is tuned on validation images by climbing a grid; then the cell is measured on
+test images and kept in a file of its own, so that a run that is stopped goes on with the next cell.
 """
 
 import json
@@ -118,9 +118,9 @@ METHODS = {
 
 @dataclass
 class Experiment:
-    """What a table is measured on: the model, test and validation images [N, 3, 64, 64] in [0, 1], and where cells go.
+    """What a table is measured on: a model, test and validation images [N, 3, 64, 64] in [0, 1]; and where cells go.
 
-    `weights` tells the model apart from others: a cell that other weights or other numbers of images made is not reused.
+    `weights` tells the model apart from others: a cell that other weights or image counts made is not reused.
     """
 
     model: torch.nn.Module

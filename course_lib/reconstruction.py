@@ -14,7 +14,7 @@ import torch
 
 from course_lib.metrics import psnr
 from course_lib.operators import check
-from course_lib.regularizers import TV, column, per_image
+from course_lib.regularizers import TV, per_image
 from course_lib.solvers import adam, lbfgs, primal_dual
 
 OPTIMIZERS = {"adam": adam, "lbfgs": lbfgs}
@@ -75,7 +75,7 @@ def check_problem(y, A, model, lam, x0, truth):
 def minimize(objective, start, optimizer, steps, lr, image_of, problem, truth, disable):
     """Run one of `OPTIMIZERS` and record the curves of `Reconstruction`, which cost a `decode` a step in z."""
     check(optimizer in OPTIMIZERS, "optimizer", f"one of {sorted(OPTIMIZERS)}", repr(optimizer))
-    (y, A, model), curves = problem, {"data": [], "psnr": [], "latent": []}
+    (y, A), curves = problem, {"data": [], "psnr": [], "latent": []}
 
     @torch.no_grad()
     def record(k, u):
@@ -111,7 +111,7 @@ def synthesis(y, A, model, lam, z0=None, *, optimizer="adam", steps=400, lr=0.03
     def image_of(z):
         return model.decode(z), z
 
-    result, history = minimize(objective, z0, optimizer, steps, lr, image_of, (y, A, model), truth, disable)
+    result, history = minimize(objective, z0, optimizer, steps, lr, image_of, (y, A), truth, disable)
     with torch.no_grad():
         return Reconstruction(model.decode(result.x), result.x, history, lam, result.evaluations)
 
@@ -144,7 +144,7 @@ def descend_in_x(equation, y, A, model, lam, x0, optimizer, steps, lr, truth, di
     def image_of(x):
         return x, model.encode(x)[0]
 
-    result, history = minimize(objective, x0, optimizer, steps, lr, image_of, (y, A, model), truth, disable)
+    result, history = minimize(objective, x0, optimizer, steps, lr, image_of, (y, A), truth, disable)
     with torch.no_grad():
         return Reconstruction(result.x, model.encode(result.x)[0], history, lam, result.evaluations)
 
@@ -155,7 +155,7 @@ def bayesian(sigma):
 
 
 def warm_start(y, A, sigma=0.01):
-    """A cheap estimate to start from: x0 = argmin_x ½‖A x − y‖² + λ TV(x), with λ = σ/10, σ at least half a grey level."""
+    """A cheap start: x0 = argmin_x ½‖A x − y‖² + λ TV(x), λ = σ/10, where σ counts as half a grey level at least."""
     return primal_dual(A, y, TV(), 0.1 * max(sigma, 0.5 / 255), steps=300).x
 
 

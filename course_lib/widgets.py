@@ -1,7 +1,7 @@
 """Things to turn: a function of a few values, redrawn as a picture whenever a control moves.
 
-The function behind a widget is a plain one that returns a matplotlib figure; `explore` only connects it to controls. The
-picture of the starting values is also stored in the notebook as a plain output, for readers without a kernel.
+The function behind a widget is a plain one that returns a matplotlib figure; `explore` only connects it to controls.
+The picture of the starting values is also stored in the notebook as a plain output, for readers without a kernel.
 """
 
 import io
@@ -41,8 +41,8 @@ def menu(values, start=None, label=""):
 
 
 class Explorer(ipywidgets.VBox):
-    """Controls above a picture: `draw(**values)` gives a figure for the controls' values. Pictures are kept, so that going
-    back to a value costs nothing.
+    """Controls above a picture: `draw(**values)` gives a figure for the controls' values. Pictures are kept, so that
+    going back to a value costs nothing.
 
     Args:
         draw: function of the controls' values, by name, that returns a matplotlib figure.
@@ -79,7 +79,7 @@ class Explorer(ipywidgets.VBox):
 
 
 def explore(draw, alt, **controls):
-    """Display an `Explorer` and, below it, the picture of its starting values as a plain output. Returns the explorer."""
+    """Display an `Explorer`, with the picture of its starting values as its plain form. Returns the explorer."""
     explorer = Explorer(draw, alt, **controls)
     fallback = {"image/png": explorer.picture.value, "text/plain": alt}
     bundle = explorer._repr_mimebundle_()

@@ -11,7 +11,7 @@ from course_lib import experiments
 from course_lib.data import face
 from course_lib.experiments import GRID, METHODS, Experiment, make_task, observe, reproduce
 from course_lib.operators import Blur, Downsample, Mask
-from course_lib.scores import COLUMNS, PUBLISHED, TASKS, read_scores
+from course_lib.scores import COLUMNS, PUBLISHED, TASKS
 
 
 @pytest.fixture

@@ -95,9 +95,9 @@ def test_starts_are_those_of_the_source(flow):
 
 
 def test_both_coordinates_reach_the_same_minimum_for_an_additive_flow():
-    """An affine flow's objective (no hidden layer speaks) is a convex quadratic: one minimizer, whatever the coordinates."""
+    """Where no coupling net speaks, E is affine and the objective a convex quadratic: one minimizer for all."""
     flow = small_flow("additive", std=0.0)
-    x, y, A = problem("blur")
+    _, y, A = problem("blur")
     found = [
         method(y, A, flow, 0.05, optimizer="lbfgs", steps=400).image for method in (synthesis, analysis, map_estimate)
     ]
