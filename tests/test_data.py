@@ -1,5 +1,8 @@
 """Reading images: the frame, the modes of a file, the splits, and what is wrong with a folder."""
 
+import struct
+import zlib
+
 import numpy as np
 import pytest
 import skimage.data
@@ -62,7 +65,7 @@ def test_other_images_are_cut_to_their_central_square(size, box):
 MODES = {
     "L": (Image.new("L", (20, 20), 77), (77, 77, 77)),
     "1": (Image.new("1", (20, 20), 1), (255, 255, 255)),
-    "I;16": (Image.fromarray(np.full((20, 20), 32896, np.uint16)), (128, 128, 128)),
+    "I;16": (Image.fromarray(np.full((20, 20), 65535, np.uint16)), (255, 255, 255)),
     "P": (Image.new("RGB", (20, 20), (10, 200, 30)).quantize(4), (10, 200, 30)),
     "RGBA": (Image.new("RGBA", (20, 20), (10, 200, 30, 255)), (10, 200, 30)),
     "transparent": (Image.new("RGBA", (20, 20), (10, 200, 30, 0)), (255, 255, 255)),
@@ -102,6 +105,16 @@ def test_a_damaged_file_is_named(tmp_path, damage, kind):
         read_image(tmp_path / f"b.{kind}")
     with pytest.raises(ValueError, match=rf"b\.{kind}: expected a readable image file"):
         load_folder(tmp_path)
+
+
+def test_a_picture_too_large_to_be_one_is_refused(tmp_path):
+    Image.new("L", (8, 8)).save(tmp_path / "a.png")
+    content = bytearray((tmp_path / "a.png").read_bytes())
+    content[16:24] = struct.pack(">II", 60000, 60000)
+    content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
+    (tmp_path / "a.png").write_bytes(content)
+    with pytest.raises(ValueError, match=r"a\.png: expected a readable image file .*decompression bomb"):
+        read_image(tmp_path / "a.png")
 
 
 def test_a_missing_file_is_missing(tmp_path):
