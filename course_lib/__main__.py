@@ -100,14 +100,14 @@ def add_reproduce(commands):
     parser.add_argument("--validation", type=int, default=8, help="validation images that tune λ (default: 8)")
     parser.add_argument("--weights", default="glow", help="name of the model's weight file (default: glow)")
     parser.add_argument("--out", help="the table (default: figures/scores.csv; runs/quick/scores.csv with --quick)")
-    parser.add_argument("--cells", help="folder of finished cells (default: runs/reproduce, runs/quick)")
+    parser.add_argument("--cells", help="folder of finished cells (default: figures/cells; runs/quick)")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.set_defaults(command=run_reproduce)
 
 
 def run_reproduce(args):
     """Measure the table, or go on with it."""
-    device, cells = choose_device(args.device), args.cells or ("runs/quick" if args.quick else "runs/reproduce")
+    device, cells = choose_device(args.device), args.cells or ("runs/quick" if args.quick else FIGURES / "cells")
     if args.quick:
         experiment = experiment_on_the_astronaut(cells, args.weights, device)
         tasks, sigmas, out = ["deblurring", "inpainting_random"], [0.01], args.out or "runs/quick/scores.csv"

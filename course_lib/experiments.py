@@ -166,6 +166,12 @@ class Experiment:
                 best = climbed
         return GRID[best], {GRID[i]: round(scores[i], 3) for i in sorted(scores)}
 
+    def rows(self):
+        """All rows that these weights have in the folder, by method (in the order of `METHODS`)."""
+        rows = [json.loads(path.read_text()) for path in sorted(Path(self.out).glob("*.json"))]
+        rows = [row for row in rows if row["setup"]["weights"] == self.weights]
+        return sorted(rows, key=lambda row: list(METHODS).index(row["method"]))
+
     def cell(self, task, method, sigma):
         """The row of a cell, read from its file or measured (and then kept there)."""
         path = Path(self.out) / f"{task}-{method}-{sigma:g}.json"
@@ -186,13 +192,13 @@ class Experiment:
 
 
 def reproduce(experiment, path, tasks=TASKS, methods=tuple(METHODS), sigmas=SIGMAS):
-    """Measure every cell and write the table after each one; returns the rows."""
+    """Measure cells, and after each one write the tables of all that the experiment's folder holds; returns their rows."""
     wanted = [(t, m, s) for m in methods for s in sigmas for t in tasks if t in METHODS[m].tasks]
-    rows = []
-    bar = tqdm(wanted, disable=None)
+    bar, rows = tqdm(wanted, disable=None), []
     for task, method, sigma in bar:
         bar.set_description(f"{task} {method} σ={sigma:g}")
-        rows.append(experiment.cell(task, method, sigma))
+        experiment.cell(task, method, sigma)
+        rows = experiment.rows()
         write_scores(rows, path)
         write_tuning(rows, Path(path).with_name("tuning.csv"))
         write_table(rows, Path(path).with_suffix(".md"))

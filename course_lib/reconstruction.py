@@ -159,12 +159,22 @@ def warm_start(y, A, sigma=0.01):
     return primal_dual(A, y, TV(), 0.1 * max(sigma, 0.5 / 255), steps=300).x
 
 
-def recommended(y, A, model, sigma, lam=None, x0=None, *, steps=25, truth=None, disable=True):
-    """The best use of a flow prior that the course has found: MAP by L-BFGS from `warm_start`, stopped early.
+def recommended(y, A, model, sigma, lam=None, z0=None, *, steps=75, truth=None, disable=True):
+    """The best use of a flow prior that the course has found: travel in z, finish in x.
+
+    First `steps` evaluations of synthesis (L-BFGS from z0 = 0): in the coordinates z a few steps move whole faces, as
+    no descent in x does. Then as many of `map_estimate`, from the image found: in x the data term is simple, and the
+    log-determinant, which synthesis leaves out, keeps the image probable. The history is that of both, in this order,
+    but `objective` is the MAP's and starts with the second part.
 
     lam: by default the Bayesian σ²/2. Arguments as `synthesis`.
     """
     check(sigma >= 0, "sigma", "a number >= 0", sigma)
     lam = bayesian(sigma) if lam is None else lam
-    x0 = warm_start(y, A, sigma) if x0 is None else x0
-    return map_estimate(y, A, model, lam, x0, steps=steps, truth=truth, disable=disable)
+    options = {"optimizer": "lbfgs", "steps": steps, "truth": truth, "disable": disable}
+    first = synthesis(y, A, model, lam, z0, **options)
+    second = map_estimate(y, A, model, lam, first.image, **options)
+    for name in ("data", "psnr", "latent") if truth is not None else ():
+        second.history[name] = torch.cat([first.history[name], second.history[name]])
+    second.evaluations = first.evaluations + second.evaluations
+    return second
