@@ -192,7 +192,7 @@ class Experiment:
 
 
 def reproduce(experiment, path, tasks=TASKS, methods=tuple(METHODS), sigmas=SIGMAS):
-    """Measure cells, and after each one write the tables of all that the experiment's folder holds; returns their rows."""
+    """Measure cells, and after each one write the tables of all cells in the experiment's folder; returns the rows."""
     wanted = [(t, m, s) for m in methods for s in sigmas for t in tasks if t in METHODS[m].tasks]
     bar, rows = tqdm(wanted, disable=None), []
     for task, method, sigma in bar:

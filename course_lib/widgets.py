@@ -4,6 +4,7 @@ The function behind a widget is a plain one that returns a matplotlib figure; `e
 The picture of the starting values is also stored in the notebook as a plain output, for readers without a kernel.
 """
 
+import base64
 import io
 import math
 
@@ -81,7 +82,7 @@ class Explorer(ipywidgets.VBox):
 def explore(draw, alt, **controls):
     """Display an `Explorer`, with the picture of its starting values as its plain form. Returns the explorer."""
     explorer = Explorer(draw, alt, **controls)
-    fallback = {"image/png": explorer.picture.value, "text/plain": alt}
+    fallback = {"image/png": base64.b64encode(explorer.picture.value).decode(), "text/plain": alt}
     bundle = explorer._repr_mimebundle_()
     display(bundle | fallback, raw=True, include=None)
     return explorer

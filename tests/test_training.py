@@ -352,16 +352,20 @@ def test_two_processes_and_the_command_line_are_one_process(folders, tmp_path):
     processes = [command(*line, RANK=str(rank), LOCAL_RANK=str(rank), **group) for rank in range(2)]
     failing = command("train", "glow", "--data", tmp_path / "nowhere", "--out", tmp_path / "none")
     train(recipe(steps=3, warmup=300), folders, tmp_path / "one")
-    outputs = [process.communicate(timeout=300) for process in (*processes, failing)]
+    try:
+        outputs = [process.communicate(timeout=300) for process in (*processes, failing)]
+    finally:
+        for process in (*processes, failing):
+            process.kill()
     assert [p.returncode for p in (*processes, failing)] == [0, 0, 2], outputs
     assert "step 3 of 3" in outputs[0][0] and outputs[1][0] == ""
     assert outputs[2][1].startswith("error: folder: ") and outputs[2][1].count("\n") == 1
     (rows, one), (other_rows, two) = contents(tmp_path / "one"), contents(tmp_path / "two")
     assert rows[0]["validation"] == pytest.approx(other_rows[0]["validation"], abs=2e-4)
-    for kind, tolerance in (("exp_avg", 1e-4), ("exp_avg_sq", 1e-4)):
+    for kind in ("exp_avg", "exp_avg_sq"):
         ours, theirs = (torch.cat([v.flatten() for k, v in t.items() if k.endswith(kind)]) for t in (one, two))
-        assert (ours - theirs).norm() < tolerance * ours.norm()
-    assert (sorted(p.name for p in (tmp_path / "two").iterdir())) == [CHECKPOINT, "log.csv", "samples_000003.png"]
+        assert (ours - theirs).norm() < 1e-4 * ours.norm()
+    assert sorted(p.name for p in (tmp_path / "two").iterdir()) == [CHECKPOINT, "log.csv", "samples_000003.png"]
 
 
 def test_train_goes_on_with_the_recipe_of_its_folder(folders, tmp_path, capsys):
@@ -421,6 +425,15 @@ def test_an_error_of_the_user_is_one_line(line, message, tmp_path, undisturbed, 
     error = capsys.readouterr().err
     assert error.startswith(message.format(**names)) and error.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_message_of_many_lines_becomes_one(tmp_path, monkeypatch, capsys):
+    def fail(*args):
+        raise RuntimeError("first\n\tsecond")
+
+    monkeypatch.setattr("course_lib.__main__.train", fail)
+    assert main(["train", "glow", "--data", str(tmp_path), "--out", str(tmp_path), "--device", "cpu"]) == 2
+    assert capsys.readouterr().err == "error: first second\n"
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
