@@ -80,12 +80,11 @@ class Explorer(ipywidgets.VBox):
 
 
 def explore(draw, alt, **controls):
-    """Display an `Explorer`, with the picture of its starting values as its plain form. Returns the explorer."""
+    """Display an `Explorer`, with the picture of its starting values as its plain form."""
     explorer = Explorer(draw, alt, **controls)
     fallback = {"image/png": base64.b64encode(explorer.picture.value).decode(), "text/plain": alt}
     bundle = explorer._repr_mimebundle_()
     display(bundle | fallback, raw=True, include=None)
-    return explorer
 
 
 class Banana:

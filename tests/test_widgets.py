@@ -1,0 +1,81 @@
+"""The functions behind the widgets, and what a control does to the picture."""
+
+import base64
+import time
+
+import ipywidgets
+import matplotlib.pyplot as plt
+import pytest
+import torch
+
+from course_lib import plots, widgets
+from course_lib.widgets import Banana, Explorer, choice, draw_two_geometries, explore, menu, png, two_geometries
+
+
+def draw(height, kind="flat"):
+    return plots.curves({kind: [height, height]}, "x", "y")
+
+
+def test_a_control_changes_the_picture_and_pictures_are_kept():
+    explorer = Explorer(draw, "a line", height=choice([1, 2], label="height"), kind=menu(["flat", "steep"]))
+    before = bytes(explorer.picture.value)
+    assert before.startswith(b"\x89PNG")
+    explorer.controls["height"].value = 2
+    assert bytes(explorer.picture.value) != before and explorer.values == {"height": 2, "kind": "flat"}
+    explorer.draw = None
+    explorer.controls["height"].value = 1
+    assert bytes(explorer.picture.value) == before
+    assert not plt.get_fignums(), "figures are closed"
+
+
+def test_an_error_is_shown_below_the_picture():
+    explorer = Explorer(draw, "a line", height=choice([1, 2]))
+
+    def broken(height):
+        raise ValueError("no picture for 2")
+
+    explorer.draw = broken
+    with pytest.raises(ValueError, match="no picture"):
+        explorer.redraw(explorer.controls["height"].set_trait("value", 2))
+    assert "no picture for 2" in explorer.message.value
+
+
+def test_explore_displays_a_widget_with_a_plain_picture(monkeypatch):
+    shown = []
+    monkeypatch.setattr(widgets, "display", lambda bundle, **_: shown.append(bundle))
+    explore(draw, "a line", height=choice([1, 2]))
+    (bundle,) = shown
+    assert base64.b64decode(bundle["image/png"]).startswith(b"\x89PNG")
+    assert bundle["text/plain"] == "a line" and "application/vnd.jupyter.widget-view+json" in bundle
+
+
+def test_choice_names_a_start_that_is_no_option():
+    assert isinstance(choice([1, 2], 2), ipywidgets.SelectionSlider)
+    with pytest.raises(ValueError, match="start: expected one of"):
+        choice([1, 2], 3)
+
+
+def test_the_banana_is_a_bijection_with_its_log_determinant():
+    banana = Banana()
+    z = torch.randn(5, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    x = banana.decode(z)
+    back, logdet = banana.encode(x)
+    torch.testing.assert_close(back, z)
+    for point, value in zip(x, logdet, strict=True):
+        J = torch.autograd.functional.jacobian(lambda p: banana.encode(p[None])[0][0], point)
+        torch.testing.assert_close(torch.linalg.slogdet(J)[1], value)
+
+
+def test_two_geometries_start_together_descend_and_end_apart():
+    objective, in_x, in_z, banana = two_geometries()
+    torch.testing.assert_close(in_x[:1], banana.decode(in_z[:1]))
+    for path in (in_x, banana.decode(in_z)):
+        assert (objective(path).diff() <= 1e-6).all()
+    assert (in_x[-1] - banana.decode(in_z[-1:])[0]).norm() > 0.5
+
+
+def test_the_two_geometries_redraw_fast():
+    png(draw_two_geometries())
+    started = time.perf_counter()
+    png(draw_two_geometries(angle=25.0, steps=80))
+    assert time.perf_counter() - started < 3, "0.3 s on an idle machine"
