@@ -13,9 +13,8 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from skimage.restoration import inpaint_biharmonic
-from tqdm.auto import tqdm
 
-from course_lib.data import face, load_folder, to_float
+from course_lib.data import face, load_folder, progress, to_float
 from course_lib.metrics import psnr, ssim
 from course_lib.operators import Blur, Downsample, Mask, check, random_mask, square_mask, uniform_kernel
 from course_lib.reconstruction import analysis, bayesian, map_estimate, recommended, synthesis, warm_start
@@ -194,7 +193,7 @@ class Experiment:
 def reproduce(experiment, path, tasks=TASKS, methods=tuple(METHODS), sigmas=SIGMAS):
     """Measure cells, and after each one write the tables of all cells in the experiment's folder; returns the rows."""
     wanted = [(t, m, s) for m in methods for s in sigmas for t in tasks if t in METHODS[m].tasks]
-    bar, rows = tqdm(wanted, disable=None), []
+    bar, rows = progress(wanted), []
     for task, method, sigma in bar:
         bar.set_description(f"{task} {method} σ={sigma:g}")
         experiment.cell(task, method, sigma)
