@@ -3,7 +3,6 @@
 An image batch is a float tensor [B, C, H, W] in [0, 1]; large sets stay 8-bit, [N, C, H, W] of dtype uint8.
 """
 
-import os
 import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,7 +12,8 @@ import skimage.data
 import torch
 import torch.nn.functional as F
 from PIL import Image, ImageOps
-from tqdm.auto import tqdm
+
+from course_lib.common import progress
 
 FRAME = (19, 41, 159, 181)
 """Left, top, right, bottom of the face in CelebA's aligned images (178×218)."""
@@ -22,12 +22,6 @@ SPLITS = {"validation": range(9501, 9751), "test": range(9751, 10001)}
 """Numbers of CelebA's images held out here; every other image trains."""
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
-
-
-def progress(iterable=None, **options):
-    """A tqdm bar; silent under TQDM_DISABLE=1, without a terminal, and in all but the first process of a `torchrun`."""
-    silent = os.environ.get("TQDM_DISABLE") == "1" or os.environ.get("RANK", "0") != "0"
-    return tqdm(iterable, disable=silent or None, **options)
 
 
 def face_box(width, height):

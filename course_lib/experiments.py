@@ -14,9 +14,10 @@ import torch
 import torch.nn.functional as F
 from skimage.restoration import inpaint_biharmonic
 
-from course_lib.data import face, load_folder, progress, to_float
+from course_lib.common import check, progress
+from course_lib.data import face, load_folder, to_float
 from course_lib.metrics import psnr, ssim
-from course_lib.operators import Blur, Downsample, Mask, check, random_mask, square_mask, uniform_kernel
+from course_lib.operators import Blur, Downsample, Mask, random_mask, square_mask, uniform_kernel
 from course_lib.reconstruction import analysis, bayesian, map_estimate, recommended, synthesis, warm_start
 from course_lib.regularizers import TV
 from course_lib.scores import TASKS, write_scores, write_table, write_text, write_tuning

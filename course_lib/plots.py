@@ -5,7 +5,7 @@ import numpy as np
 import torch
 from matplotlib.ticker import NullFormatter, ScalarFormatter
 
-from course_lib.operators import check
+from course_lib.common import check
 
 COLORS = {
     "analysis": "#D55E00",

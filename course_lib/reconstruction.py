@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 
 import torch
 
+from course_lib.common import check, per_image
 from course_lib.metrics import psnr
-from course_lib.operators import check
-from course_lib.regularizers import TV, per_image
+from course_lib.regularizers import TV
 from course_lib.solvers import adam, lbfgs, primal_dual
 
 OPTIMIZERS = {"adam": adam, "lbfgs": lbfgs}

@@ -19,7 +19,8 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from course_lib.data import load_folder, progress, save_grid, to_float
+from course_lib.common import progress
+from course_lib.data import load_folder, save_grid, to_float
 from course_lib.models.glow import dequantize
 from course_lib.weights import MODELS, part_of, read_checkpoint, replacing, save_checkpoint
 

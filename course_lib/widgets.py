@@ -13,7 +13,7 @@ import matplotlib.pyplot as plt
 import torch
 from IPython.display import display
 
-from course_lib.operators import check
+from course_lib.common import check
 from course_lib.plots import COLORS
 
 

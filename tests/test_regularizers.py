@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 from skimage.restoration import denoise_tv_chambolle
 
-from course_lib.regularizers import TV, Box, gradient, gradient_adjoint, per_image
+from course_lib.common import per_image
+from course_lib.regularizers import TV, Box, gradient, gradient_adjoint
 
 EXACT = dict(iterations=5000, tolerance=1e-6)
 TVS = {

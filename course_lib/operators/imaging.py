@@ -1,98 +1,13 @@
-"""The operator A of y = A x + n, with its exact adjoint Aᵀ: mask, blur, downsampling, and what they compose to.
-
-    A(x)     A x            A.T(y)     Aᵀ y           A.norm(shape)       ‖A‖, the largest singular value
-    A @ B    x ↦ A(B(x))    A + B      A x + B x      c * A               c A x
-    A.prox(v, y, rho)       argmin_x ½‖A x − y‖² + (ρ/2)‖x − v‖², the proximal step of the data term
-
-Images are float tensors [B, C, H, W] of any height and width, and no image of a batch influences another. Buffers keep
-the dtype that they were given and are cast to that of the image at use; they move with `A.to(device)`.
-"""
+"""Operators on pixels: identity, mask, blur, downsampling; kernels and masks for them."""
 
 import math
-from numbers import Integral, Real
+from numbers import Integral
 
 import torch
 import torch.nn.functional as F
 
-
-def check(condition, name, expected, got):
-    """Raise ValueError unless the condition holds. In hot calls it is one on shapes: a GPU is not waited for."""
-    if not condition:
-        raise ValueError(f"{name}: expected {expected}, got {list(got) if isinstance(got, torch.Size) else got}")
-
-
-def check_images(name, x, device=None):
-    """Raise ValueError unless x is a float tensor [B, C, H, W] (on `device`, that of the operator)."""
-    got = x.dtype if torch.is_tensor(x) else type(x).__name__
-    check(torch.is_tensor(x) and x.is_floating_point(), name, "a float tensor", got)
-    check(x.dim() == 4, name, "shape [B, C, H, W]", x.shape)
-    check(device is None or x.device == device, name, f"a tensor on {device}, where the operator is", x.device)
-
-
-class Operator(torch.nn.Module):
-    """A linear map of images. A subclass defines `forward(x)`, A x, and `T(y)`, Aᵀ y, its exact adjoint:
-    ⟨A x, y⟩ = ⟨x, Aᵀ y⟩ for all x and y. It overrides `norm` and `_solve`, or `gram`, where it knows a closed form.
-    """
-
-    gram = None  # AAᵀ, where it is diagonal: a number or a tensor [C, H, W].
-
-    @torch.no_grad()
-    def norm(self, shape, iterations=200, seed=0):
-        """‖A‖ = max ‖A x‖ / ‖x‖ over images of shape [C, H, W] or [B, C, H, W], a Python float. In closed form where
-        one is known, otherwise by power iteration on AᵀA, from below, on the device and in the dtype of the buffers.
-        """
-        check(len(shape) in (3, 4), "shape", "[C, H, W] or [B, C, H, W]", list(shape))
-        if self.gram is not None:
-            return torch.as_tensor(self.gram, dtype=torch.float64).max().item() ** 0.5
-        tensors = [*self.buffers(), *self.parameters(), torch.zeros(())]
-        dtype, generator = next(t.dtype for t in tensors if t.is_floating_point()), torch.Generator().manual_seed(seed)
-        x = torch.randn((1, *shape[-3:]), generator=generator, dtype=dtype).to(tensors[0].device)
-        for _ in range(iterations):
-            x = self.T(self(x / x.norm().clamp_min(torch.finfo(dtype).tiny)))
-        return x.norm().item() ** 0.5  # x is AᵀA u with ‖u‖ = 1: its norm approaches ‖A‖².
-
-    def prox(self, v, y, rho, iterations=100, tol=1e-8):
-        """argmin_x ½‖A x − y‖² + (ρ/2)‖x − v‖² = v + (AᵀA + ρI)⁻¹ Aᵀ(y − A v), [B, C, H, W], for images v, measurements
-        y of the shape of A v, and ρ > 0, a number or a tensor [B], one for each image (unchecked on a GPU).
-
-        Where no closed form is known: conjugate gradients, at most `iterations`, each image with its own steps until
-        its residual is `tol` times the first. ValueError for other shapes or ρ.
-        """
-        check_images("v", v)
-        Av, values = self(v), torch.as_tensor(rho)
-        check_images("y", y, Av.device)
-        check(y.shape == Av.shape, "y", f"the shape of A(v), {list(Av.shape)}", y.shape)
-        check(values.dim() == 0 or values.shape == v.shape[:1], "rho", f"a number or shape [{len(v)}]", values.shape)
-        if values.device.type == "cpu":
-            check(((values > 0) & values.isfinite()).all(), "rho", "positive finite values", values.tolist())
-        rho = rho if isinstance(rho, Real) else values.to(v).reshape(-1, 1, 1, 1)
-        return v + self._solve(y - Av, rho, iterations, tol)
-
-    def _solve(self, r, rho, iterations, tol):
-        """w = (AᵀA + ρI)⁻¹ Aᵀ r = Aᵀ (AAᵀ + ρI)⁻¹ r, with ρ a number or a tensor [B, 1, 1, 1]."""
-        if self.gram is not None:
-            return self.T((r / (self.gram + rho)).to(r.dtype))
-        residual = self.T(r)
-        w, p, rr = torch.zeros_like(residual), residual, residual.square().sum((1, 2, 3), keepdim=True)
-        stop = tol**2 * rr
-        for _ in range(iterations):
-            active = rr > stop
-            q = self.T(self(p)) + rho * p
-            # A finished image takes steps of length 0: no wait for the device, and no 0/0 in a value or a gradient.
-            step = torch.where(active, rr / torch.where(active, (p * q).sum((1, 2, 3), keepdim=True), 1), 0)
-            w, residual = w + step * p, residual - step * q
-            rr, previous = residual.square().sum((1, 2, 3), keepdim=True), rr
-            p = residual + torch.where(active, rr / torch.where(active, previous, 1), 0) * p
-        return w
-
-    def __matmul__(self, other):
-        return Compose(self, other) if isinstance(other, Operator) else NotImplemented
-
-    def __add__(self, other):
-        return Sum(self, other) if isinstance(other, Operator) else NotImplemented
-
-    def __rmul__(self, c):
-        return Scaled(c, self) if isinstance(c, Real) else NotImplemented
+from course_lib.common import check, check_images
+from course_lib.operators.base import Operator
 
 
 class Identity(Operator):
@@ -206,58 +121,6 @@ class Downsample(Operator):
     def T(self, y):
         check_images("y", y)
         return y.repeat_interleave(self.factor, 2).repeat_interleave(self.factor, 3) / self.factor**2
-
-
-class Compose(Operator):
-    """(A @ B) x = A(B(x)), with adjoint Bᵀ Aᵀ."""
-
-    def __init__(self, A, B):
-        super().__init__()
-        self.A, self.B = A, B
-
-    def forward(self, x):
-        return self.A(self.B(x))
-
-    def T(self, y):
-        return self.B.T(self.A.T(y))
-
-
-class Sum(Operator):
-    """(A + B) x = A x + B x; ValueError if the two differ in shape."""
-
-    def __init__(self, A, B):
-        super().__init__()
-        self.A, self.B = A, B
-
-    def forward(self, x):
-        Ax, Bx = self.A(x), self.B(x)
-        check(Ax.shape == Bx.shape, "A + B", f"B x of the shape of A x, {list(Ax.shape)}", Bx.shape)
-        return Ax + Bx
-
-    def T(self, y):
-        return self.A.T(y) + self.B.T(y)
-
-
-class Scaled(Operator):
-    """(c A) x = c (A x), for a finite number c (ValueError otherwise); ‖c A‖ = |c| ‖A‖."""
-
-    def __init__(self, c, A):
-        super().__init__()
-        check(math.isfinite(c), "c", "a finite number", c)
-        self.c, self.A = float(c), A
-
-    def forward(self, x):
-        return self.c * self.A(x)
-
-    def T(self, y):
-        return self.c * self.A.T(y)
-
-    def norm(self, shape, iterations=200, seed=0):
-        return abs(self.c) * self.A.norm(shape, iterations, seed)
-
-    def _solve(self, r, rho, *options):
-        # (c²AᵀA + ρI)⁻¹ cAᵀ r is (AᵀA + (ρ/c²)I)⁻¹ Aᵀ (r/c), which A may know in closed form.
-        return self.A._solve(r / self.c, rho / self.c**2, *options) if self.c else self.T(r)
 
 
 def uniform_kernel(size=7, dtype=None):

@@ -1,58 +1,9 @@
-"""Algorithms for x̂ = argmin ½‖A x − y‖² + λ φ(x), and for objectives that only autograd knows.
-
-Every solver works on a batch [B, ...], treats each image as a problem of its own (its own step lengths and end), and
-returns a `Result`. They share their signature: the problem, the start `x0`, at most `steps` steps, a `tolerance`, and
-`callback(k, x)`, called with the iterate x after k steps, k = 0 being the start: a PSNR recorded there lines up with
-row k of the history. `disable=False` shows a progress bar, `None` shows it on a terminal only.
-"""
-
-from dataclasses import dataclass
+"""Solvers for objectives with a gradient: Adam, L-BFGS, conjugate gradients."""
 
 import torch
-from tqdm.auto import tqdm
 
-from course_lib.regularizers import check_batch, check_count, check_number, check_run, column, dot, per_image
-
-
-@dataclass
-class Result:
-    """What every solver returns: the estimates x [B, ...] and how it went. A curve of `history` is a tensor [k + 1, B],
-    its row i that of the iterate after i steps. An image moved `iterations` times, [B], used the objective, the prox or
-    the matrix `evaluations` times, [B], and met the tolerance if `converged`, [B].
-    """
-
-    x: torch.Tensor
-    history: dict
-    iterations: torch.Tensor
-    evaluations: torch.Tensor
-    converged: torch.Tensor
-
-
-class Trace:
-    """The curves of a run: `trace(x, objective=f)` adds a row and tells the callback, `curves()` is the history."""
-
-    def __init__(self, callback):
-        self.callback, self.rows = callback, []
-
-    def __call__(self, x, **values):
-        if self.callback is not None:
-            self.callback(len(self.rows), x.clone())
-        self.rows.append(values)
-
-    def curves(self):
-        return {name: torch.stack([row[name] for row in self.rows]) for name in self.rows[0]}
-
-
-def evaluate(objective, x, shape):
-    """(f, ∇f) of x, seen in `shape`: [B], and the shape of x. By autograd of the sum: image b touches f_b alone."""
-    x = x.detach().requires_grad_()
-    with torch.enable_grad():
-        f = objective(x.reshape(shape))
-        if getattr(f, "shape", None) != (len(x),):
-            given = list(getattr(f, "shape", [type(f).__name__]))
-            raise ValueError(f"objective: expected one value for each image, shape [{len(x)}], got {given}")
-        (g,) = torch.autograd.grad(f.sum(), x)
-    return f.detach().to(x.dtype), g
+from course_lib.common import check_count, check_number, check_run, column, dot, progress
+from course_lib.solvers.base import Result, Trace, evaluate
 
 
 def adam(objective, x0, steps=200, lr=0.01, betas=(0.9, 0.999), best=False, callback=None, disable=True):
@@ -70,7 +21,7 @@ def adam(objective, x0, steps=200, lr=0.01, betas=(0.9, 0.999), best=False, call
     x = x0.detach().clone()
     optimizer, trace = torch.optim.Adam([x], lr=lr, betas=betas), Trace(callback)
     found, least = x.clone(), x.new_full((len(x),), float("inf"))
-    for k in tqdm(range(steps + 1), disable=disable):
+    for k in progress(range(steps + 1), disable=disable):
         f, x.grad = evaluate(objective, x, x.shape)
         trace(x, objective=f)
         if best:
@@ -99,7 +50,7 @@ def lbfgs(objective, x0, steps=200, history=10, tolerance=1e-5, initial_step=Non
     check_number("initial_step", 1 if initial_step is None else initial_step, positive=True)
     run = BatchedLBFGS(objective, x0, history, tolerance, initial_step)
     trace = Trace(callback)
-    for k in tqdm(range(steps + 1), disable=disable):
+    for k in progress(range(steps + 1), disable=disable):
         trace(run.x.reshape(x0.shape), objective=run.f)
         if k == steps or not bool(run.active.any()):
             break
@@ -209,58 +160,6 @@ class BatchedLBFGS:
         self.t = torch.where((self.tried >= self.trials) & (self.low > 0), self.low, following)
 
 
-def primal_dual(A, y, phi, lam, x0=None, steps=500, tolerance=3e-5, box=None, callback=None, disable=True):
-    """x̂ = argmin_x ½‖A x − y‖² + λ φ(x), x in the box, for φ(x) = max_p ⟨K x, p⟩ over a ball (TV: K = ∇), by the
-    primal-dual iteration of Chambolle & Pock (2011), with a step of the data term, `A.prox`, and a projection:
-
-        x⁺ = prox_{τ½‖A·−y‖²}(x − τ Kᵀp),    p⁺ = projection of p + σ K(2x⁺ − x) on the ball of radius λ,
-
-    and 1.5 times the way to (x⁺, p⁺) (Condat 2013). It converges for σ τ ‖K‖² <= 1. A box is one more dual variable.
-    The step τ = 0.04/λ suits images in [0, 1]: 11 to 213 steps to 1e-3 of the optimum at 64×64, λ from 1e-3 to 0.1.
-
-    Args:
-        A, y: operator with `A(x)`, `A.T(y)`, `A.prox`, `A.norm`, and data. lam: λ >= 0, a number or a tensor [B].
-        phi: `TV`, or any φ with `gradient` (K), `gradient_adjoint` (Kᵀ), `norm_squared` (>= ‖K‖²) and `project`.
-        x0: the start, [B, C, H, W]; by default Aᵀy/‖A‖². box: (low, high), or None.
-        tolerance: an image is done, and frozen, once ‖x⁺ − x‖² + (τ/σ) ‖p⁺ − p‖² <= (tolerance · ‖x‖)².
-
-    Raises ValueError if y or x0 is not a finite float tensor, or lam, steps, tolerance or box are out of range.
-    """
-    check_run(steps, tolerance, y=y)
-    if box is not None and not (len(box) == 2 and box[0] <= box[1]):
-        raise ValueError(f"box: expected (low, high) with low <= high, or None, got {box!r}")
-    if x0 is None:
-        x0 = A.T(y)
-        x0 = x0 / max(A.norm(x0.shape) ** 2, torch.finfo(y.dtype).tiny)
-    check_batch("x0", x0, 4)
-    lam = per_image("lam", lam, x0)
-    return iterate_primal_dual(A, y, phi, lam, x0, steps, tolerance, box, callback, disable)
-
-
-@torch.no_grad()
-def iterate_primal_dual(A, y, phi, lam, x, steps, tolerance, box, callback, disable):
-    """The iteration of `primal_dual`. With a box, u is its dual variable, and the image reported is x clipped to it."""
-    tau = 0.04 / lam.clamp_min(1e-4)
-    sigma = 1 / (tau * (phi.norm_squared + (box is not None)))
-    t, s, low, high = column(tau, x), column(sigma, x), *(box or (-torch.inf, torch.inf))
-    p, u, trace = torch.zeros_like(phi.gradient(x)), torch.zeros_like(x), Trace(callback)
-    active, iterations = torch.ones_like(lam, dtype=torch.bool), torch.zeros_like(lam, dtype=torch.long)
-    for k in tqdm(range(steps + 1), disable=disable):
-        image = x.clamp(low, high)
-        trace(image, objective=(A(image) - y).flatten(1).square().sum(1) / 2 + lam * phi(image))
-        if k == steps or not bool(active.any()):
-            break
-        dx = A.prox(x - t * (phi.gradient_adjoint(p) + u), y, 1 / tau) - x
-        ahead = x + 2 * dx
-        dp = phi.project(p + column(sigma, p) * phi.gradient(ahead), lam) - p
-        du = s * (u / s + ahead - (u / s + ahead).clamp(low, high)) - u
-        x, p, u = (torch.where(column(active, a), a + 1.5 * da, a) for a, da in ((x, dx), (p, dp), (u, du)))
-        iterations = iterations + active
-        change = dot(dx, dx) + (dot(dp, dp) + dot(du, du)) * tau / sigma
-        active = active & (change > tolerance**2 * dot(x, x))
-    return Result(image, trace.curves(), iterations, iterations.clone(), ~active)
-
-
 @torch.no_grad()
 def conjugate_gradient(apply, b, x0=None, steps=100, tolerance=1e-6, callback=None, disable=True):
     """x̂ = M⁻¹ b for symmetric positive definite M, given as `apply(x)` = M x (Hestenes & Stiefel 1952), each image with
@@ -282,7 +181,7 @@ def conjugate_gradient(apply, b, x0=None, steps=100, tolerance=1e-6, callback=No
     rr, bb = dot(r, r), dot(b, b)
     scale, iterations = torch.where(bb > 0, bb, 1), torch.zeros(len(b), dtype=torch.long, device=b.device)
     active, trace = rr > tolerance**2 * bb, Trace(callback)
-    for k in tqdm(range(steps + 1), disable=disable):
+    for k in progress(range(steps + 1), disable=disable):
         trace(x, residual=(rr / scale).sqrt())
         if k == steps or not bool(active.any()):
             break

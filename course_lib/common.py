@@ -1,0 +1,84 @@
+"""What all modules share: checks of arguments, the arithmetic of batches, the progress bar.
+
+A check raises ValueError with the name of the argument, what was expected, and what was given.
+"""
+
+import numbers
+import os
+
+import torch
+from tqdm.auto import tqdm
+
+
+def check(condition, name, expected, got):
+    """Raise ValueError unless the condition holds. In hot calls it is one on shapes: a GPU is not waited for."""
+    if not condition:
+        raise ValueError(f"{name}: expected {expected}, got {list(got) if isinstance(got, torch.Size) else got}")
+
+
+def check_images(name, x, device=None):
+    """Raise ValueError unless x is a float tensor [B, C, H, W] (on `device`, that of the operator)."""
+    got = x.dtype if torch.is_tensor(x) else type(x).__name__
+    check(torch.is_tensor(x) and x.is_floating_point(), name, "a float tensor", got)
+    check(x.dim() == 4, name, "shape [B, C, H, W]", x.shape)
+    check(device is None or x.device == device, name, f"a tensor on {device}, where the operator is", x.device)
+
+
+def per_image(name, value, x):
+    """A non-negative parameter (a number or a tensor [B]) as a tensor [B] of the dtype and device of the batch x.
+
+    Raises:
+        ValueError: the parameter is negative or not finite, or it is neither one number nor one for each image.
+    """
+    value = torch.as_tensor(value, dtype=x.dtype, device=x.device)
+    if value.dim() > 1 or (value.dim() == 1 and len(value) != len(x)):
+        raise ValueError(f"{name}: expected a number or a tensor of shape [{len(x)}], got shape {list(value.shape)}")
+    if not bool((torch.isfinite(value) & (value >= 0)).all()):
+        raise ValueError(f"{name}: expected finite values >= 0, got {value.tolist()}")
+    return value.expand(len(x))
+
+
+def check_batch(name, x, rank=None):
+    """Raises ValueError unless x is a finite float tensor [B, ...], of `rank` dimensions if that is given."""
+    if not torch.is_tensor(x) or not x.is_floating_point() or x.dim() < 2 or rank not in (None, x.dim()):
+        shape = "[B, C, H, W]" if rank == 4 else "[B, ...]"
+        given = f"{x.dtype} of shape {list(x.shape)}" if torch.is_tensor(x) else type(x).__name__
+        raise ValueError(f"{name}: expected a float tensor of shape {shape}, got {given}")
+    if not bool(torch.isfinite(x).all()):
+        raise ValueError(f"{name}: expected finite values, got NaN or infinity")
+
+
+def check_count(name, value, low=0):
+    """Raises ValueError unless value is an integer >= low."""
+    if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < low:
+        raise ValueError(f"{name}: expected an integer >= {low}, got {value!r}")
+
+
+def check_number(name, value, positive=False):
+    """Raises ValueError unless value is a finite number >= 0, or > 0."""
+    if not isinstance(value, numbers.Real) or not 0 <= value < float("inf") or (positive and value == 0):
+        raise ValueError(f"{name}: expected a finite number {'>' if positive else '>='} 0, got {value!r}")
+
+
+def check_run(steps, tolerance, **batches):
+    """Raises ValueError unless steps, tolerance and the named batches can be those of an iterative algorithm."""
+    for name, x in batches.items():
+        check_batch(name, x)
+    check_count("steps", steps)
+    check_number("tolerance", tolerance)
+
+
+def column(value, x):
+    """A tensor [B] in the shape [B, 1, …, 1] that multiplies a batch x."""
+    return value.reshape(-1, *[1] * (x.dim() - 1))
+
+
+def dot(a, b):
+    """⟨a, b⟩ of each image, [B]."""
+    return (a * b).flatten(1).sum(1)
+
+
+def progress(iterable=None, disable=False, **options):
+    """A tqdm bar; silent under TQDM_DISABLE=1, without a terminal, and in all but the first process of a `torchrun`."""
+    silent = disable or os.environ.get("TQDM_DISABLE") == "1" or os.environ.get("RANK", "0") != "0"
+    return tqdm(iterable, disable=silent or None, **options)

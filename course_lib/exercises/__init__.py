@@ -1,0 +1,27 @@
+"""Checks of the exercises, one file a notebook: each tells whether an answer is right, and if not, what to try.
+
+`check_…(answer)` prints one line and returns True or False; it never raises, so that a notebook with an unsolved task
+still runs to its end. A blank answer is `...` or None, or a function that returns one of them.
+"""
+
+from course_lib.exercises.analysis import check_map_penalty, check_same_minimizers, check_step_in_z
+from course_lib.exercises.glow import (
+    check_actnorm_logdet,
+    check_bits_per_dim,
+    check_coupling_inverse,
+    check_most_likely,
+)
+from course_lib.exercises.start_here import check_first_step, check_inversion, check_psnr
+
+__all__ = [
+    "check_actnorm_logdet",
+    "check_bits_per_dim",
+    "check_coupling_inverse",
+    "check_first_step",
+    "check_inversion",
+    "check_map_penalty",
+    "check_most_likely",
+    "check_psnr",
+    "check_same_minimizers",
+    "check_step_in_z",
+]

@@ -1,0 +1,13 @@
+"""Algorithms for x̂ = argmin ½‖A x − y‖² + λ φ(x), and for objectives that only autograd knows.
+
+Every solver works on a batch [B, ...], treats each image as a problem of its own (its own step lengths and end), and
+returns a `Result`. They share their signature: the problem, the start `x0`, at most `steps` steps, a `tolerance`, and
+`callback(k, x)`, called with the iterate x after k steps, k = 0 being the start: a PSNR recorded there lines up with
+row k of the history. `disable=False` shows a progress bar (`common.progress`).
+"""
+
+from course_lib.solvers.base import Result
+from course_lib.solvers.primal_dual import primal_dual
+from course_lib.solvers.smooth import adam, conjugate_gradient, lbfgs
+
+__all__ = ["Result", "adam", "conjugate_gradient", "lbfgs", "primal_dual"]
