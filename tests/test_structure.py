@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 LAYERS = [
     ["common", "models.flow_layers"],
-    ["operators"],
+    ["operators", "patches"],
     ["regularizers"],
     ["metrics", "data"],
     ["models.glow"],
