@@ -1,7 +1,8 @@
-"""Regularizers whose prox is a formula for each value or for each group of values."""
+"""Regularizers whose prox is a formula for each value."""
 
 import torch
 
+from course_lib.common import column
 from course_lib.regularizers.base import Regularizer
 
 
@@ -19,3 +20,36 @@ class Box(Regularizer):
 
     def prox_step(self, v, tau):
         return v.clamp(self.low, self.high)
+
+
+class SquaredL2(Regularizer):
+    """φ(x) = ½‖x‖², with the half: Tikhonov's simplest. prox(v) = v / (1 + τ)."""
+
+    def value(self, x):
+        return 0.5 * x.square().flatten(1).sum(1)
+
+    def prox_step(self, v, tau):
+        return v / (1 + column(tau, v))
+
+
+class L1(Regularizer):
+    """φ(x) = ‖x‖₁ = Σ |x_i|. prox(v) is the soft threshold, sign(v_i) max(|v_i| − τ, 0) (Donoho & Johnstone 1994)."""
+
+    def value(self, x):
+        return x.abs().flatten(1).sum(1)
+
+    def prox_step(self, v, tau):
+        tau = column(tau, v)
+        return v - v.clamp(-tau, tau)
+
+
+class L0(Regularizer):
+    """φ(x) = ‖x‖₀, the number of values that are not 0. It is not convex; prox(v) is the hard threshold, which keeps
+    v_i where ½v_i² > τ and sets the others to 0 (at ½v_i² = τ both are minimizers).
+    """
+
+    def value(self, x):
+        return (x != 0).flatten(1).sum(1).to(x.dtype)
+
+    def prox_step(self, v, tau):
+        return torch.where(v.abs() > (2 * column(tau, v)).sqrt(), v, 0)

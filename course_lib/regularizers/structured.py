@@ -1,0 +1,122 @@
+"""Regularizers that see structure: groups of values, the rank of a cube, the coefficients of a transform."""
+
+import torch
+
+from course_lib.common import check, check_count, column
+from course_lib.regularizers.base import Regularizer
+
+
+def channel_groups(height, width):
+    """Labels [1, H, W] for `L12`: one group a pixel, with all its channels (joint sparsity of colours or bands)."""
+    return block_groups(height, width, 1)
+
+
+def block_groups(height, width, size):
+    """Labels [1, H, W] for `L12`: one group for each size×size block, with all its channels; blocks at the border are
+    cut where `size` does not divide the image. ValueError unless the three are positive integers.
+    """
+    for name, value in (("height", height), ("width", width), ("size", size)):
+        check_count(name, value, low=1)
+    rows, columns = torch.arange(height) // size, torch.arange(width) // size
+    return (rows[:, None] * (columns[-1] + 1) + columns)[None]
+
+
+class L12(Regularizer):
+    """Group lasso, φ(x) = Σ_g ‖x_g‖₂ over disjoint groups g of the values (Yuan & Lin 2006). A group survives as a
+    whole or goes as a whole: prox(v)_g = max(1 − τ/‖v_g‖, 0) v_g.
+
+    Args:
+        groups: an integer label >= 0 for each value; values of an image with equal labels form a group. [C, H, W], or
+            [1, H, W] (the channels of a pixel share its label), or [B, C, H, W] with groups for each image.
+
+    Raises ValueError for other labels, and for images that they do not fit.
+    """
+
+    def __init__(self, groups):
+        groups = torch.as_tensor(groups)
+        whole = not (groups.is_floating_point() or groups.is_complex() or groups.dtype == torch.bool)
+        check(whole, "groups", "integer labels", groups.dtype)
+        check(
+            groups.dim() in (3, 4) and 0 not in groups.shape, "groups", "shape [C, H, W] or [B, C, H, W]", groups.shape
+        )
+        check(groups.min() >= 0, "groups", "labels >= 0", groups.min().item())
+        # Numbered without gaps, so that labels may be any integers: memory follows the number of groups.
+        self.groups = groups.unique(return_inverse=True)[1]
+        self.count = int(self.groups.max()) + 1
+
+    def index(self, x):
+        """The group of each value of the batch x, numbered through all images, flat: [B·C·H·W]."""
+        groups = self.groups.to(x.device)
+        groups = groups[None] if groups.dim() == 3 else groups
+        fits = all(
+            n == m or (n == 1 and axis < 2) for axis, (n, m) in enumerate(zip(groups.shape, x.shape, strict=True))
+        )
+        check(fits, "x", f"images that fit the groups {list(self.groups.shape)}", x.shape)
+        images = torch.arange(len(x), device=x.device)
+        return (groups + self.count * column(images, x)).expand_as(x).flatten()
+
+    def squares(self, x, index):
+        """‖x_g‖² of all groups of all images, [B · count]."""
+        return x.new_zeros(len(x) * self.count).index_add(0, index, x.square().flatten())
+
+    def value(self, x):
+        squares = self.squares(x, self.index(x))
+        # The root has no slope at 0; a group of zeros counts 0 and passes no gradient.
+        norms = torch.where(squares > 0, squares, 1).sqrt() * (squares > 0)
+        return norms.reshape(len(x), -1).sum(1)
+
+    def prox_step(self, v, tau):
+        index = self.index(v)
+        norms, tau = self.squares(v, index).sqrt(), tau.repeat_interleave(self.count)
+        factor = torch.where(norms > tau, 1 - tau / norms, 0)
+        return v * factor[index].reshape(v.shape)
+
+
+class Nuclear(Regularizer):
+    """Nuclear norm, φ(x) = Σ_k s_k(X): the sum of the singular values of each image as a matrix X, [C, H·W], bands ×
+    pixels. The convex stand-in for the rank: few spectra mix to all pixels. prox(v) = U max(S − τ, 0) Vᵀ (Cai, Candès
+    & Shen 2010).
+    """
+
+    def value(self, x):
+        return torch.linalg.svdvals(x.flatten(2)).sum(1)
+
+    def prox_step(self, v, tau):
+        U, S, Vh = torch.linalg.svd(v.flatten(2), full_matrices=False)
+        return ((U * (S - tau[:, None]).clamp_min(0)[:, None]) @ Vh).reshape(v.shape)
+
+
+class Transformed(Regularizer):
+    """φ∘W, x ↦ φ(W x), for an orthonormal W (WᵀW = WWᵀ = I): wavelet ℓ1 is Transformed(L1(), W). prox(v) =
+    Wᵀ prox_φ(W v), which is false for a redundant frame: there the prox has no formula.
+
+    Args:
+        phi: a regularizer. W: an operator with W(x) and its adjoint W.T(c).
+
+    Raises ValueError if W has no adjoint, or changes the number of values or the norm of an image: it is not
+    orthonormal then.
+    """
+
+    tolerance = 1e-3
+
+    def __init__(self, phi, W):
+        adjoint = callable(W) and callable(getattr(W, "T", None))
+        check(adjoint, "W", "an operator with W(x) and its adjoint W.T(c)", type(W).__name__)
+        self.phi, self.W = phi, W
+
+    def coefficients(self, x):
+        """W x; ValueError unless it has as many values as x, and the same norm."""
+        c = self.W(x)
+        check(
+            c[0].numel() == x[0].numel(), "W", f"an orthonormal W, {x[0].numel()} coefficients an image", c[0].numel()
+        )
+        size, norm = c.flatten(1).norm(dim=1), x.flatten(1).norm(dim=1)
+        fine = bool(((size - norm).abs() <= self.tolerance * norm).all())
+        check(fine, "W", f"an orthonormal W, ‖W x‖ = ‖x‖ = {norm.tolist()}", size.tolist())
+        return c
+
+    def value(self, x):
+        return self.phi(self.coefficients(x))
+
+    def prox_step(self, v, tau):
+        return self.W.T(self.phi.prox(self.coefficients(v), tau))
