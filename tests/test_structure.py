@@ -14,6 +14,7 @@ LAYERS = [
     ["models.glow"],
     ["weights"],
     ["solvers"],
+    ["selection"],
     ["reconstruction"],
     ["training"],
     ["plots"],
