@@ -12,6 +12,12 @@ from course_lib.exercises.glow import (
     check_most_likely,
 )
 from course_lib.exercises.start_here import check_first_step, check_inversion, check_psnr
+from course_lib.exercises.variational_regularization import (
+    check_limits,
+    check_map_lambda,
+    check_posterior_mean,
+    check_tikhonov,
+)
 
 __all__ = [
     "check_actnorm_logdet",
@@ -19,9 +25,13 @@ __all__ = [
     "check_coupling_inverse",
     "check_first_step",
     "check_inversion",
+    "check_limits",
+    "check_map_lambda",
     "check_map_penalty",
     "check_most_likely",
+    "check_posterior_mean",
     "check_psnr",
     "check_same_minimizers",
     "check_step_in_z",
+    "check_tikhonov",
 ]
