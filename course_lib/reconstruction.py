@@ -5,15 +5,18 @@
     MAP             x̂ = argmin_x ½‖A x − y‖² + λ(‖E(x)‖² − 2 log|det J_E(x)|)
 
 With λ = σ²/2 the last is −σ² log p(x | y) up to a constant, for n ~ N(0, σ² I) and a flow's density p(x). The first two
-are one function of x = D(z) where D is a bijection; the last differs from them by the log-determinant.
+are one function of x = D(z) where D is a bijection; the last differs from them by the log-determinant. `splitting`
+solves the MAP by turns, data term and prior, while the noise that it assumes is annealed.
 """
 
+import math
 from dataclasses import dataclass, field
 
 import torch
 
-from course_lib.common import check, per_image
+from course_lib.common import check, check_count, check_number, per_image, progress
 from course_lib.metrics import psnr
+from course_lib.operators import Identity
 from course_lib.regularizers import TV
 from course_lib.solvers import adam, lbfgs, primal_dual
 
@@ -157,6 +160,41 @@ def bayesian(sigma):
 def warm_start(y, A, sigma=0.01):
     """A cheap start: x0 = argmin_x ½‖A x − y‖² + λ TV(x), λ = σ/10, where σ counts as half a grey level at least."""
     return primal_dual(A, y, TV(), 0.1 * max(sigma, 0.5 / 255), steps=300).x
+
+
+def splitting(y, A, model, lam, x0=None, *, sigma=0.01, start=0.1, steps=10, inner=10, truth=None, disable=True):
+    """The MAP by half-quadratic splitting (Geman & Yang 1995), with an annealed noise level s:
+
+        x ← argmin_x λ(‖E(x)‖² − 2 log|det J_E(x)|) + (ρ/2)‖x − v‖²,    v ← argmin_v ½‖A v − y‖² + (ρ/2)‖x − v‖².
+
+    The second is `A.prox`, closed-form for the operators of the source. The first is the MAP denoiser of the flow for
+    noise s = √(2λ/ρ): s falls geometrically from `start` to `sigma` over the steps, so that ρ = 2λ/s² grows.
+
+    Args:
+        x0: the start v; by default the total-variation image (`warm_start`).
+        steps, inner: turns, and evaluations of L-BFGS in the first half of each. Other arguments as `synthesis`.
+
+    The history has a row a turn: `objective` is that of `map_objective` at x.
+    """
+    for name, value in (("sigma", sigma), ("start", start)):
+        check_number(name, value, positive=True)
+    check_count("steps", steps, low=1)
+    lam = check_problem(y, A, model, lam, x0, truth)
+    x = v = warm_start(y, A, sigma) if x0 is None else x0
+    evaluations, rows = torch.zeros(len(y), dtype=torch.long, device=y.device), []
+    for s in progress(torch.logspace(math.log10(start), math.log10(sigma), steps).tolist(), disable=disable):
+        # In units of ρ the first half is a MAP estimate with A = I, y = v and λ/ρ = s²/2.
+        half = map_estimate(v, Identity(), model, s**2 / 2, v if not rows else x, optimizer="lbfgs", steps=inner)
+        x, evaluations = half.image, evaluations + half.evaluations
+        v = A.prox(x, y, 2 * lam.clamp_min(torch.finfo(lam.dtype).tiny) / s**2)
+        rows.append(v)
+    with torch.no_grad():
+        history = {"objective": torch.stack([map_objective(x, y, A, model, lam) for x in rows])}
+        if truth is not None:
+            history["data"] = torch.stack([data_term(x, y, A) for x in rows])
+            history["psnr"] = torch.stack([psnr(x.clamp(0, 1), truth) for x in rows])
+            history["latent"] = torch.stack([model.encode(x)[0].square().mean(1) for x in rows])
+        return Reconstruction(v, model.encode(v)[0], history, lam, evaluations)
 
 
 def recommended(y, A, model, sigma, lam=None, z0=None, *, steps=75, truth=None, disable=True):

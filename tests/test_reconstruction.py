@@ -13,6 +13,7 @@ from course_lib.reconstruction import (
     map_estimate,
     map_objective,
     recommended,
+    splitting,
     synthesis,
     synthesis_objective,
     warm_start,
@@ -151,6 +152,39 @@ def test_recommended_is_synthesis_then_map(flow):
     assert bayesian(0.02) == 0.02**2 / 2 and bayesian(0) > 0
     with pytest.raises(ValueError, match="sigma: expected a number >= 0"):
         recommended(y, A, flow, -0.1)
+
+
+def test_splitting_is_a_map_denoiser_and_a_data_step_by_turns(flow):
+    x, y, A = problem("mask")
+    start = warm_start(y, A, 0.02)
+    result = splitting(y, A, flow, 1e-3, start, sigma=0.05, start=0.05, steps=1, inner=15, truth=x)
+    half = map_estimate(start, Identity(), flow, 0.05**2 / 2, start, steps=15)
+    torch.testing.assert_close(result.image, A.prox(half.image, y, 2e-3 / 0.05**2))
+    torch.testing.assert_close(result.history["objective"][-1], map_objective(result.image, y, A, flow, 1e-3))
+    torch.testing.assert_close(result.latent, flow.encode(result.image)[0])
+    assert torch.equal(result.evaluations, half.evaluations) and result.history["psnr"].shape == (1, 3)
+
+
+@pytest.mark.parametrize("name", ["blur", "down"])
+def test_splitting_nears_the_minimum_of_the_map(name):
+    """Where E is affine the MAP is a convex quadratic, of which L-BFGS knows the minimum."""
+    flow = small_flow("additive", std=0.0)
+    _, y, A = problem(name)
+    best = map_estimate(y, A, flow, 0.02, steps=400).history["objective"][-1]
+    begin = map_objective(warm_start(y, A, 0.02), y, A, flow, 0.02)
+    last = splitting(y, A, flow, 0.02, sigma=0.02, start=1.0, steps=60, inner=20).history["objective"][-1]
+    assert (last >= best - 1e-9).all() and (last - best < 0.02 * (begin - best)).all()
+
+
+def test_splitting_treats_each_image_alone(flow):
+    _, y, A = problem("blur")
+    lam = torch.tensor([1e-3, 1e-2, 0.0], dtype=torch.float64)
+    together = splitting(y, A, flow, lam, steps=3, inner=5).image
+    alone = splitting(y[1:2], A, flow, 1e-2, steps=3, inner=5).image
+    torch.testing.assert_close(together[1:2], alone, rtol=0, atol=1e-8)
+    for name, value in (("sigma", 0.0), ("start", -1.0), ("steps", 0)):
+        with pytest.raises(ValueError, match=f"{name}: expected"):
+            splitting(y, A, flow, 0.1, **{name: value})
 
 
 @pytest.mark.parametrize(
