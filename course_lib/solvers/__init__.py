@@ -6,8 +6,25 @@ returns a `Result`. They share their signature: the problem, the start `x0`, at 
 row k of the history. `disable=False` shows a progress bar (`common.progress`).
 """
 
+from course_lib.solvers.admm import admm
 from course_lib.solvers.base import Result
-from course_lib.solvers.primal_dual import primal_dual
+from course_lib.solvers.greedy import iht, keep_largest, omp
+from course_lib.solvers.primal_dual import condat_vu, primal_dual
+from course_lib.solvers.proximal import fista, gradient_descent, ista
 from course_lib.solvers.smooth import adam, conjugate_gradient, lbfgs
 
-__all__ = ["Result", "adam", "conjugate_gradient", "lbfgs", "primal_dual"]
+__all__ = [
+    "Result",
+    "adam",
+    "admm",
+    "condat_vu",
+    "conjugate_gradient",
+    "fista",
+    "gradient_descent",
+    "iht",
+    "ista",
+    "keep_largest",
+    "lbfgs",
+    "omp",
+    "primal_dual",
+]

@@ -1,8 +1,10 @@
-"""What all solvers share: their `Result`, the trace of a run, and a gradient by autograd."""
+"""What all solvers share: their `Result`, the trace of a run, checks of start and step, a gradient by autograd."""
 
 from dataclasses import dataclass
 
 import torch
+
+from course_lib.common import check, check_batch, check_number
 
 
 @dataclass
@@ -44,3 +46,21 @@ def evaluate(objective, x, shape):
             raise ValueError(f"objective: expected one value for each image, shape [{len(x)}], got {given}")
         (g,) = torch.autograd.grad(f.sum(), x)
     return f.detach().to(x.dtype), g
+
+
+def begin(A, y, x0):
+    """(x, A x) at the start x0, by default 0 of the shape of Aᵀy. ValueError unless A x has the shape of y."""
+    x = torch.zeros_like(A.T(y)) if x0 is None else x0
+    check_batch("x0", x)
+    Ax = A(x)
+    check(Ax.shape == y.shape, "y", f"the shape of A(x0), {list(Ax.shape)}", y.shape)
+    return x, Ax
+
+
+def check_step(step, largest, rule, strict=False):
+    """Raise ValueError unless 0 < step <= largest (< if strict), which is named by its `rule`. An estimate of ‖A‖ that
+    moves with the rounding must not forbid the step that it allowed before: 1e-6 of slack.
+    """
+    check_number("step", step, positive=True)
+    fits = step < largest if strict else step <= largest * (1 + 1e-6)
+    check(fits, "step", f"{'less than' if strict else 'at most'} {rule} = {largest:.6g}", f"{step:.6g}")
