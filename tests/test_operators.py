@@ -11,17 +11,29 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from course_lib.operators import (
+    DCT,
+    Adjoint,
     Blur,
     Compose,
     Downsample,
     Identity,
     Mask,
     Operator,
+    Radon,
+    RandomProjections,
     Scaled,
+    Shift,
+    SpectralResponse,
+    Stack,
+    Subsample,
+    SubsampledTransform,
     Sum,
+    Wavelet,
     gaussian_kernel,
     random_mask,
     square_mask,
+    tight_frame,
+    undecimated,
     uniform_kernel,
 )
 
@@ -58,6 +70,29 @@ REGISTRY = {
     "sum": (lambda c, h, w: Mask(random_mask(h, w, 0.5, 3)) + Blur(kernel(3, 3)), (2, 5, 6)),
     "scaled": (lambda c, h, w: -2.5 * Downsample(2), (1, 4, 6)),
     "scaled_sum": (lambda c, h, w: 0.5 * (Identity() + Blur(kernel(3, 3), "zero")), (1, 5, 7)),
+    "radon": (lambda c, h, w: Radon((h, w), [0, 17.5, 45, 90, 101, 160], dtype=F64), (2, 7, 6)),
+    "radon_narrow": (lambda c, h, w: Radon((h, w), torch.linspace(-30, 200, 9), detectors=4, dtype=F64), (1, 5, 8)),
+    "random_projections": (lambda c, h, w: RandomProjections((c, h, w), 11, seed=1, dtype=F64), (2, 3, 5)),
+    "subsampled": (lambda c, h, w: SubsampledTransform((h, w), 0.4, seed=1), (2, 5, 7)),
+    "subsampled_wavelet": (lambda c, h, w: SubsampledTransform((h, w), 0.3, Wavelet("db2", 2), False), (1, 4, 8)),
+    "dct": (lambda c, h, w: DCT(), (2, 5, 8)),
+    "wavelet_haar": (lambda c, h, w: Wavelet("haar", 2), (2, 4, 12)),
+    "wavelet_db4": (lambda c, h, w: Wavelet("db4", 3), (1, 8, 16)),
+    "wavelet_of_signals": (lambda c, h, w: Wavelet("db2", 2), (2, 1, 12)),
+    "shift": (lambda c, h, w: Shift(1, -2), (2, 4, 5)),
+    "compose_orthonormal": (lambda c, h, w: Mask(noise(c, h, w)) @ (-0.5 * DCT()) @ Shift(1, 1), (2, 3, 5)),
+    "tight_frame": (lambda c, h, w: tight_frame(DCT(), Wavelet("haar", 1), Identity()), (2, 4, 6)),
+    "undecimated": (lambda c, h, w: undecimated(Wavelet("db2", 1)), (1, 4, 6)),
+    "adjoint_frame": (lambda c, h, w: Blur(kernel(3, 3)) @ Adjoint(tight_frame(DCT(), Identity())), (4, 3, 5)),
+    "stack": (lambda c, h, w: Stack(Mask(random_mask(h, w, 0.5, 2)), 2 * Blur(kernel(3, 3)), Identity()), (2, 5, 4)),
+    "stack_shapes": (
+        lambda c, h, w: Stack(Downsample(2), SpectralResponse(noise(2, c)), shape=(c, h, w)),
+        (3, 4, 6),
+    ),
+    "spectral": (lambda c, h, w: SpectralResponse(noise(2, c, seed=3)), (5, 3, 4)),
+    "spectral_tall": (lambda c, h, w: SpectralResponse(noise(4, c, seed=3)), (3, 2, 5)),
+    "subsample": (lambda c, h, w: Subsample(3), (2, 6, 9)),
+    "camera": (lambda c, h, w: Subsample(2) @ Blur(kernel(3, 3)), (2, 6, 4)),
 }
 
 
@@ -302,6 +337,7 @@ def test_random_mask_is_seeded_and_leaves_the_global_state():
     assert torch.equal(masks[0], masks[1]) and not torch.equal(masks[0], masks[2])
     assert torch.equal(torch.get_rng_state(), state)
     Blur(kernel(3, 3), "zero").norm((1, 5, 5))
+    RandomProjections((1, 2, 3), 4), SubsampledTransform(4, 0.5)
     assert torch.equal(torch.get_rng_state(), state)
     frequency = torch.stack([random_mask(4, 4, 0.5, s) for s in range(400)]).double().mean(0)
     assert (frequency - 0.5).abs().max() < 0.1  # every pixel is as likely to be missing

@@ -81,6 +81,12 @@ class Compose(Operator):
         super().__init__()
         self.A, self.B = A, B
 
+    @property
+    def gram(self):
+        """c AAᵀ where BBᵀ = c I, and AAᵀ is diagonal."""
+        known = self.A.gram is not None and isinstance(self.B.gram, Real)
+        return self.B.gram * self.A.gram if known else None
+
     def forward(self, x):
         return self.A(self.B(x))
 
@@ -111,6 +117,8 @@ class Scaled(Operator):
         super().__init__()
         check(math.isfinite(c), "c", "a finite number", c)
         self.c, self.A = float(c), A
+
+    gram = property(lambda self: None if self.A.gram is None else self.c**2 * self.A.gram)
 
     def forward(self, x):
         return self.c * self.A(x)

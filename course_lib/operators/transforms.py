@@ -1,0 +1,157 @@
+"""Orthonormal transforms W, WᵀW = I: cosines, wavelets, shifts. Their adjoint is their inverse."""
+
+import functools
+import math
+from numbers import Integral
+
+import numpy as np
+import torch
+
+from course_lib.common import check, check_count, check_images
+from course_lib.operators.base import Operator
+
+
+def _kept(x, build, *arguments):
+    """The matrix build(*arguments) in the dtype and on the device of x, computed once."""
+    return _build(x.dtype, x.device, build, *arguments)
+
+
+@functools.lru_cache(maxsize=64)
+def _build(dtype, device, build, *arguments):
+    # A tensor made in inference mode could not be used under autograd later.
+    with torch.inference_mode(False), torch.no_grad():
+        return build(*arguments).to(device, dtype)
+
+
+class DCT(Operator):
+    """Orthonormal cosine transform (DCT-II) of whole images: A x = C_H x C_Wᵀ, [B, C, H, W] of any size; Aᵀ = A⁻¹.
+
+    C_n is `cosines(n)`. Coefficient (0, 0) is √(HW) times the mean.
+    """
+
+    gram = 1.0
+
+    def forward(self, x):
+        check_images("x", x)
+        rows, columns = (_kept(x, cosines, n) for n in x.shape[2:])
+        return rows @ x @ columns.T
+
+    def T(self, y):
+        check_images("y", y)
+        rows, columns = (_kept(y, cosines, n) for n in y.shape[2:])
+        return rows.T @ y @ columns
+
+
+def cosines(n):
+    """C with C(k, i) = c_k cos(π (2i + 1) k / 2n), c_0 = √(1/n), c_k = √(2/n): [n, n], float64, C Cᵀ = I."""
+    k, i = torch.arange(n, dtype=torch.float64)[:, None], torch.arange(n, dtype=torch.float64)
+    C = (2 / n) ** 0.5 * torch.cos(math.pi * (2 * i + 1) * k / (2 * n))
+    C[0] = n**-0.5
+    return C
+
+
+@functools.cache
+def daubechies(name):
+    """The low-pass filter h of `haar` (`db1`), `db2`, …, `db10`: float64 [2N], Σ h = √2, with N vanishing moments.
+
+    |ĥ|² is a polynomial in y = sin²(ω/2); h takes its roots inside the unit circle (Daubechies, *Ten Lectures on
+    Wavelets*, 1992, § 6.1). ValueError for another name.
+    """
+    names = {"haar": 1} | {f"db{N}": N for N in range(1, 11)}
+    check(name in names, "wavelet", f"one of {list(names)}", repr(name))
+    N = names[name]
+    roots = [-1.0] * N
+    for y in np.roots([math.comb(N - 1 + k, k) for k in range(N)][::-1]):
+        # y = (2 − z − 1/z) / 4: each y has two z, one the inverse of the other.
+        roots.append(min(np.roots([1, 4 * y - 2, 1]), key=abs))
+    h = np.poly(roots).real
+    return torch.from_numpy(math.sqrt(2) * h / h.sum())
+
+
+def wavelet_step(n, name):
+    """One level on a periodic signal of n samples, n even or 1: [n, n], float64, orthogonal. Its upper half is the
+    low-pass filter h at every second position, its lower half the high-pass filter g(k) = (−1)ᵏ h(2N − 1 − k).
+    """
+    if n == 1:
+        return torch.ones(1, 1, dtype=torch.float64)
+    h = daubechies(name)
+    g = h.flip(0) * (-1.0) ** torch.arange(len(h))
+    k = (2 * torch.arange(n // 2)[:, None] + torch.arange(len(h)) + 1 - len(h) // 2) % n
+    step = torch.zeros(2, n // 2, n, dtype=torch.float64)
+    return step.scatter_add_(2, k.expand(2, -1, -1), torch.stack([h, g])[:, None].expand(2, *k.shape)).flatten(0, 1)
+
+
+class Wavelet(Operator):
+    """Orthonormal wavelet transform W with periodic boundaries, Wᵀ = W⁻¹: images [B, C, H, W] to coefficients of the
+    same shape, in the usual nested layout.
+
+    Each level turns the H × W corner into four quarters: means at the top left, where the next level works, and
+    differences along one axis or both. An axis of length 1 is left alone, so that [B, C, 1, n] holds signals. As
+    PyWavelets' `wavedec2(…, mode="periodization")` and `coeffs_to_array`.
+
+    Args:
+        wavelet: `haar`, or `db2` to `db10` (Daubechies 1988), with more vanishing moments and longer filters.
+        levels: how often; H and W must be divisible by 2^levels, or be 1.
+
+    Raises:
+        ValueError: another wavelet or number of levels; sizes that do not divide.
+    """
+
+    gram = 1.0
+
+    def __init__(self, wavelet="db4", levels=3):
+        super().__init__()
+        daubechies(wavelet)
+        check_count("levels", levels)
+        self.wavelet, self.levels = wavelet, levels
+
+    def forward(self, x):
+        for rows, columns, height, width in self._steps("x", x):
+            corner = rows @ x[..., :height, :width] @ columns.T
+            x = _with_corner(x, corner)
+        return x
+
+    def T(self, y):
+        for rows, columns, height, width in reversed(self._steps("y", y)):
+            corner = rows.T @ y[..., :height, :width] @ columns
+            y = _with_corner(y, corner)
+        return y
+
+    def _steps(self, name, x):
+        """The matrices for rows and columns, and the height and width of the corner, level by level."""
+        check_images(name, x)
+        size, factor = tuple(x.shape[2:]), 2**self.levels
+        fits = all(n == 1 or n % factor == 0 for n in size)
+        check(fits, name, f"height and width divisible by {factor} (levels={self.levels})", x.shape)
+        corners = [[n >> level if n > 1 else 1 for n in size] for level in range(self.levels)]
+        return [(*(_kept(x, wavelet_step, n, self.wavelet) for n in corner), *corner) for corner in corners]
+
+
+def _with_corner(x, corner):
+    height, width = corner.shape[2:]
+    if corner.shape == x.shape:
+        return corner
+    right = torch.cat([corner, x[..., :height, width:]], 3)
+    return torch.cat([right, x[..., height:, :]], 2)
+
+
+class Shift(Operator):
+    """(A x)(i, j) = x(i + rows, j + columns), periodically: a permutation of pixels, Aᵀ = A⁻¹. ValueError unless both
+    are integers.
+    """
+
+    gram = 1.0
+
+    def __init__(self, rows, columns):
+        super().__init__()
+        for name, value in (("rows", rows), ("columns", columns)):
+            check(isinstance(value, Integral), name, "an integer", value)
+        self.rows, self.columns = rows, columns
+
+    def forward(self, x):
+        check_images("x", x)
+        return x.roll((-self.rows, -self.columns), (2, 3))
+
+    def T(self, y):
+        check_images("y", y)
+        return y.roll((self.rows, self.columns), (2, 3))
