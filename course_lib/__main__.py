@@ -1,4 +1,4 @@
-"""The command line, `python -m course_lib COMMAND`: train, export, reproduce."""
+"""The command line, `python -m course_lib COMMAND`: train, export, reproduce, couplings."""
 
 import argparse
 import copy
@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from course_lib.couplings import compare
 from course_lib.data import image_files, load_folder
 from course_lib.experiments import METHODS, SIGMAS, experiment_on_faces, experiment_on_the_astronaut, reproduce
 from course_lib.models.glow import SCALES
@@ -46,7 +47,7 @@ def build_parser():
     parser = argparse.ArgumentParser("python -m course_lib", description="Deep generative priors: the command line.")
     parser.add_argument("--traceback", action="store_true", help="show where in the code an error came from")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for add in (add_train, add_export, add_reproduce):
+    for add in (add_train, add_export, add_reproduce, add_couplings):
         add(commands)
     return parser
 
@@ -103,6 +104,17 @@ def add_reproduce(commands):
     parser.add_argument("--cells", help="folder of finished cells (default: figures/cells; runs/quick)")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.set_defaults(command=run_reproduce)
+
+
+def add_couplings(commands):
+    """`couplings`: the comparison of flows that differ in their scale alone."""
+    about = "compare runs of `train glow --scale …` on validation images: bits/dim, and reconstructions"
+    parser = commands.add_parser("couplings", help=about, description=about)
+    parser.add_argument("runs", nargs="+", metavar="RUN_FOLDER")
+    parser.add_argument("--data", required=True, metavar="FOLDER", help="CelebA's aligned images")
+    parser.add_argument("--images", type=int, default=8, help="validation images (default: 8)")
+    parser.add_argument("--out", default=FIGURES / "couplings.csv", help="the table (default: figures/couplings.csv)")
+    parser.set_defaults(command=lambda args: compare(args.runs, args.data, args.out, args.images))
 
 
 def run_reproduce(args):

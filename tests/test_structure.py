@@ -22,6 +22,7 @@ LAYERS = [
     ["exercises"],
     ["scores"],
     ["experiments"],
+    ["couplings"],
     ["__main__"],
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}

@@ -1,0 +1,45 @@
+"""The comparison of couplings on two small runs: the table's columns, and what its numbers mean."""
+
+import csv
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from course_lib.couplings import COLUMNS, PROBLEMS, best_by_psnr, compare
+from course_lib.training import Recipe, train
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    rng, folder = np.random.default_rng(0), tmp_path_factory.mktemp("images")
+    for i in range(60):
+        ramp = np.linspace(0, 1, 64)[:, None, None] * rng.random(3) + np.linspace(0, 1, 64)[:, None] * rng.random(3)
+        Image.fromarray((ramp * 127).astype(np.uint8)).save(folder / f"im_{i:02d}.png")
+    return folder
+
+
+def test_two_runs_become_a_table(folder, tmp_path):
+    runs = []
+    for scale in ("additive", "bounded"):
+        config = {"size": 16, "steps": 1, "widths": [4, 4], "scale": scale}
+        train(Recipe(config=config, steps=2, batch=8), [folder], tmp_path / scale)
+        runs.append(tmp_path / scale)
+    compare(runs, folder, tmp_path / "couplings.csv", images=2)
+    with (tmp_path / "couplings.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert tuple(rows[0]) == COLUMNS and len(rows) == 2 * len(PROBLEMS) * 4
+    assert [row["scale"] for row in rows[:: len(PROBLEMS) * 4]] == ["additive", "bounded"]
+    tv = {(row["scale"], row["task"]): row["psnr"] for row in rows if row["method"] == "tv"}
+    assert all(tv["additive", task] == tv["bounded", task] for task in PROBLEMS)
+    assert all(float(row["latent"]) >= 0 and row["images"] == "2" for row in rows)
+    additive = {row["method"]: row["psnr"] for row in rows if row["scale"] == "additive" and row["task"] == "denoising"}
+    # Two steps of training leave the split priors' scales near 1: (4) and the MAP nearly agree where s = 1.
+    assert abs(float(additive["analysis"]) - float(additive["map"])) < 0.5
+
+
+def test_the_better_lam_is_taken():
+    truth = torch.full((1, 3, 4, 4), 0.5)
+    lam, image = best_by_psnr(lambda lam: truth + lam, (0.3, 0.1, 0.2), truth)
+    assert lam == 0.1 and torch.equal(image, truth + 0.1)
