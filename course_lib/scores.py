@@ -1,6 +1,7 @@
 """Score tables on disk: `figures/scores.csv`, the λ sweeps behind it, and the table beside the published one."""
 
 import csv
+import json
 from pathlib import Path
 
 from course_lib.weights import replacing
@@ -74,19 +75,26 @@ def write_tuning(rows, path):
 
 
 def write_table(rows, path):
-    """`scores.md`: PSNR (dB) and SSIM, mean ± standard deviation, one table a noise level, beside slide 25's."""
-    text = []
-    for sigma in sorted({row["sigma"] for row in rows}):
-        here = {(row["task"], row["method"]): row for row in rows if row["sigma"] == sigma}
-        methods = list(dict.fromkeys(method for _, method in here))
-        head = ["task", *methods, "published synthesis", "published analysis"]
-        text += [f"## σ = {sigma:g}", "", "| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
-        for task in TASKS:
-            cells = [entry(here[task, m]) if (task, m) in here else "–" for m in methods]
-            cells += ["{:.2f} ± {:.2f}, {:.2f}".format(*PUBLISHED[task][m]) for m in ("synthesis", "analysis")]
-            text.append("| " + " | ".join([task, *cells]) + " |")
-        text.append("")
-    write_text(path, "\n".join(text))
+    """`scores.md`: `table` for each noise level."""
+    sigmas = sorted({row["sigma"] for row in rows})
+    write_text(path, "\n".join(f"## σ = {sigma:g}\n\n{table(rows, sigma)}" for sigma in sigmas))
+
+
+def table(rows, sigma, methods=None):
+    """A table in Markdown: PSNR (dB) and SSIM, mean ± standard deviation, a column a method, beside slide 25's.
+
+    Args:
+        rows: of `read_scores` or `Experiment.rows`. methods: the columns (default: all that have a row at σ).
+    """
+    here = {(row["task"], row["method"]): row for row in rows if row["sigma"] == sigma}
+    methods = list(methods or dict.fromkeys(method for _, method in here))
+    head = ["task", *methods, "published synthesis", "published analysis"]
+    text = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    for task in TASKS:
+        cells = [entry(here[task, m]) if (task, m) in here else "–" for m in methods]
+        cells += ["{:.2f} ± {:.2f}, {:.2f}".format(*PUBLISHED[task][m]) for m in ("synthesis", "analysis")]
+        text.append("| " + " | ".join([task, *cells]) + " |")
+    return "\n".join([*text, ""])
 
 
 def entry(row):
@@ -102,6 +110,16 @@ def read_scores(path):
         raise FileNotFoundError(f"path: {path} does not exist; `python -m course_lib reproduce` writes it")
     with path.open(encoding="utf-8", newline="") as file:
         return [{name: parsed(name, text) for name, text in row.items()} for row in csv.DictReader(file)]
+
+
+def per_image(task, method, sigma, folder=FIGURES / "cells"):
+    """The PSNR of each test image in a cell of the table, a list; FileNotFoundError where it was not measured."""
+    path = Path(folder) / f"{task}-{method}-{sigma:g}.json"
+    if not path.exists():
+        raise FileNotFoundError(
+            f"task, method, sigma: {path.name} was not measured; `python -m course_lib reproduce` does"
+        )
+    return json.loads(path.read_text(encoding="utf-8"))["psnr"]
 
 
 def parsed(name, text):

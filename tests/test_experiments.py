@@ -11,7 +11,7 @@ from course_lib import experiments
 from course_lib.data import face
 from course_lib.experiments import GRID, METHODS, Experiment, make_task, observe, reproduce
 from course_lib.operators import Blur, Downsample, Mask
-from course_lib.scores import COLUMNS, PUBLISHED, TASKS
+from course_lib.scores import COLUMNS, PUBLISHED, TASKS, per_image, table
 
 
 @pytest.fixture
@@ -96,3 +96,16 @@ def test_published_numbers_are_those_of_slide_25():
     assert PUBLISHED["deblurring"]["analysis"] == (32.16, 1.56, 0.94, 0.01)
     assert PUBLISHED["inpainting_square"]["synthesis"] == (30.40, 2.53, 0.94, 0.02)
     assert sum(p["analysis"][0] > p["synthesis"][0] for p in PUBLISHED.values()) == 4
+
+
+def test_the_table_has_a_line_a_task_and_names_what_is_missing(experiment, tmp_path):
+    row = {"task": "sr2", "method": "tv", "sigma": 0.05, "images": 20, "psnr_mean": 25.926, "psnr_std": 1.191}
+    row |= {"ssim_mean": 0.824, "ssim_std": 0.02}
+    lines = table([row, row | {"sigma": 0.0}], 0.05).splitlines()
+    assert lines[0] == "| task | tv | published synthesis | published analysis |" and len(lines) == 2 + len(TASKS)
+    assert lines[3] == "| sr2 | 25.93 ± 1.19, 0.82 (20) | 22.26 ± 4.21, 0.76 | 31.19 ± 1.33, 0.93 |"
+    assert lines[2].startswith("| deblurring | – |") and "map" in table([row], 0.05, ["map"])
+    (tmp_path / "sr2-tv-0.05.json").write_text('{"psnr": [25.0, 26.0]}')
+    assert per_image("sr2", "tv", 0.05, tmp_path) == [25.0, 26.0]
+    with pytest.raises(FileNotFoundError, match="sr2-map-0.05.json was not measured"):
+        per_image("sr2", "map", 0.05, tmp_path)
