@@ -5,11 +5,18 @@ still runs to its end. A blank answer is `...` or None, or a function that retur
 """
 
 from course_lib.exercises.analysis import check_map_penalty, check_same_minimizers, check_step_in_z
+from course_lib.exercises.experiments import check_noiseless_deblurring, check_paired_gain, check_two_means
 from course_lib.exercises.glow import (
     check_actnorm_logdet,
     check_bits_per_dim,
     check_coupling_inverse,
     check_most_likely,
+)
+from course_lib.exercises.inverse_problems import (
+    check_difference_adjoint,
+    check_noise_error,
+    check_null_part,
+    check_worst_conditioned,
 )
 from course_lib.exercises.start_here import check_first_step, check_inversion, check_psnr
 from course_lib.exercises.variational_regularization import (
@@ -23,15 +30,22 @@ __all__ = [
     "check_actnorm_logdet",
     "check_bits_per_dim",
     "check_coupling_inverse",
+    "check_difference_adjoint",
     "check_first_step",
     "check_inversion",
     "check_limits",
     "check_map_lambda",
     "check_map_penalty",
     "check_most_likely",
+    "check_noise_error",
+    "check_noiseless_deblurring",
+    "check_null_part",
+    "check_paired_gain",
     "check_posterior_mean",
     "check_psnr",
     "check_same_minimizers",
     "check_step_in_z",
     "check_tikhonov",
+    "check_two_means",
+    "check_worst_conditioned",
 ]
