@@ -5,6 +5,12 @@ still runs to its end. A blank answer is `...` or None, or a function that retur
 """
 
 from course_lib.exercises.analysis import check_map_penalty, check_same_minimizers, check_step_in_z
+from course_lib.exercises.dictionary_learning import (
+    check_aggregation,
+    check_dictionary_update,
+    check_foreign_dictionary,
+    check_overlap_gain,
+)
 from course_lib.exercises.experiments import check_noiseless_deblurring, check_paired_gain, check_two_means
 from course_lib.exercises.glow import (
     check_actnorm_logdet,
@@ -28,10 +34,13 @@ from course_lib.exercises.variational_regularization import (
 
 __all__ = [
     "check_actnorm_logdet",
+    "check_aggregation",
     "check_bits_per_dim",
     "check_coupling_inverse",
+    "check_dictionary_update",
     "check_difference_adjoint",
     "check_first_step",
+    "check_foreign_dictionary",
     "check_inversion",
     "check_limits",
     "check_map_lambda",
@@ -40,6 +49,7 @@ __all__ = [
     "check_noise_error",
     "check_noiseless_deblurring",
     "check_null_part",
+    "check_overlap_gain",
     "check_paired_gain",
     "check_posterior_mean",
     "check_psnr",

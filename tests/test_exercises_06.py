@@ -1,0 +1,78 @@
+"""The checks of notebook 06 tell right from blank from typical wrong answers, and name the mistake."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from course_lib import exercises, patches
+
+
+def least_squares(P, Z):
+    return torch.linalg.solve(Z.T @ Z, Z.T @ P)
+
+
+def votes(combine):
+    """An answer to the aggregation exercise: combine(y, Rᵀ P, RᵀR, μ)."""
+    return lambda y, P, mu: combine(
+        y, patches.extract_adjoint(P, y.shape), patches.counts(y.shape, 3, dtype=y.dtype), mu
+    )
+
+
+CASES = {
+    "check_dictionary_update": (
+        lambda P, Z: F.normalize(least_squares(P, Z), dim=1),
+        [
+            (lambda P, Z: least_squares(P, Z), "divide each row"),
+            (lambda P, Z: F.normalize(least_squares(P, Z), dim=1).T, "transposed"),
+            (lambda P, Z: Z.T @ P, "orthonormal"),
+            (lambda P, Z: F.normalize(Z.T @ P, dim=1), "share patches"),
+            (lambda P, Z: F.normalize(least_squares(P, Z), dim=0), "not each column"),
+            (lambda P, Z: least_squares(P, Z) / least_squares(P, Z).norm(), "whole matrix"),
+            (lambda P, Z: F.normalize(least_squares(P, Z), p=1, dim=1), "Euclidean"),
+            (lambda P, Z: F.normalize(least_squares(P, Z) ** 2, dim=1), "solve"),
+            (lambda P, Z: torch.linalg.solve(Z, P), "stopped with"),
+            (lambda P, Z: 3.0, "tensor"),
+        ],
+    ),
+    "check_overlap_gain": (
+        "some",
+        [("none", "64 estimates"), ("all", "independent"), ("3", "choose")],
+    ),
+    "check_aggregation": (
+        votes(lambda y, total, count, mu: (mu * y + total) / (mu + count)),
+        [
+            (lambda y, P, mu: patches.average(P, y.shape), "a vote too"),
+            (lambda y, P, mu: (mu * y + patches.average(P, y.shape)) / (mu + 1), "RᵀR times"),
+            (votes(lambda y, total, count, mu: (mu * y + total) / count), "denominator"),
+            (votes(lambda y, total, count, mu: (y + total) / (mu + count)), "numerator"),
+            (votes(lambda y, total, count, mu: mu * y + total), "number of votes"),
+            (votes(lambda y, total, count, mu: (mu * y + total) / (mu + 9)), "border"),
+            (votes(lambda y, total, count, mu: (mu * y - total) / (mu + count)), "gradient"),
+            (votes(lambda y, total, count, mu: y[0]), "shape"),
+        ],
+    ),
+    "check_foreign_dictionary": (
+        "text",
+        [("cosines", "strokes"), ("same", "sharp steps"), ("brick", "choose")],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_right_blank_and_wrong(name, capsys):
+    check, (right, wrong) = getattr(exercises, name), CASES[name]
+    assert check(right) is True and capsys.readouterr().out.startswith("✓")
+    blanks = (..., None, lambda *_: ..., lambda *_: None) if callable(right) else (..., None)
+    for blank in blanks:
+        assert check(blank) is False and "not answered yet" in capsys.readouterr().out
+    for answer, word in wrong:
+        assert check(answer) is False
+        printed = capsys.readouterr().out
+        assert printed.startswith("✗") and word in printed, (word, printed)
+
+
+def test_a_little_ridge_and_lstsq_count(capsys):
+    assert exercises.check_dictionary_update(lambda P, Z: F.normalize(torch.linalg.lstsq(Z, P).solution, dim=1))
+    assert exercises.check_dictionary_update(
+        lambda P, Z: F.normalize(torch.linalg.solve(Z.T @ Z + 1e-6 * torch.eye(6).double(), Z.T @ P), dim=1)
+    )
