@@ -112,6 +112,17 @@ def read_scores(path):
         return [{name: parsed(name, text) for name, text in row.items()} for row in csv.DictReader(file)]
 
 
+def read_tuning(path=FIGURES / "tuning.csv"):
+    """{(task, method, σ): ([λ, …], [PSNR, …])}: what tuning measured on validation images, by increasing λ."""
+    sweeps = {}
+    with Path(path).open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            lams, values = sweeps.setdefault((row["task"], row["method"], float(row["sigma"])), ([], []))
+            lams.append(float(row["lam"]))
+            values.append(float(row["psnr"]))
+    return sweeps
+
+
 def per_image(task, method, sigma, folder=FIGURES / "cells"):
     """The PSNR of each test image in a cell of the table, a list; FileNotFoundError where it was not measured."""
     path = Path(folder) / f"{task}-{method}-{sigma:g}.json"

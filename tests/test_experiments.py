@@ -11,7 +11,7 @@ from course_lib import experiments
 from course_lib.data import face
 from course_lib.experiments import GRID, METHODS, Experiment, make_task, observe, reproduce
 from course_lib.operators import Blur, Downsample, Mask
-from course_lib.scores import COLUMNS, PUBLISHED, TASKS, per_image, table
+from course_lib.scores import COLUMNS, PUBLISHED, TASKS, per_image, read_tuning, table
 
 
 @pytest.fixture
@@ -88,6 +88,8 @@ def test_a_table_resumes_and_prints_its_columns(experiment, tmp_path, monkeypatc
     reproduce(experiment, path, tasks=("sr2", "deblurring"), methods=("tv", "bicubic"), sigmas=(0.05,))
     assert path.read_bytes() == kept
     cell = json.loads((tmp_path / "cells" / "sr2-tv-0.05.json").read_text())
+    lams, values = read_tuning(tmp_path / "tuning.csv")["sr2", "tv", 0.05]
+    assert lams == sorted(lams) and lams[values.index(max(values))] == pytest.approx(cell["lam"], rel=1e-3)
     assert len(cell["psnr"]) == 2 and cell["psnr_mean"] == pytest.approx(sum(cell["psnr"]) / 2)
     assert not list(tmp_path.rglob("*.tmp"))
 
