@@ -109,5 +109,5 @@ def test_the_table_has_a_line_a_task_and_names_what_is_missing(experiment, tmp_p
     assert lines[2].startswith("| deblurring | – |") and "map" in table([row], 0.05, ["map"])
     (tmp_path / "sr2-tv-0.05.json").write_text('{"psnr": [25.0, 26.0]}')
     assert per_image("sr2", "tv", 0.05, tmp_path) == [25.0, 26.0]
-    with pytest.raises(FileNotFoundError, match="sr2-map-0.05.json was not measured"):
+    with pytest.raises(FileNotFoundError, match="was not measured"):
         per_image("sr2", "map", 0.05, tmp_path)
