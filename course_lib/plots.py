@@ -1,5 +1,7 @@
 """Figures of the course: grids of images and labelled curves, in one style that colour-blind readers can tell apart."""
 
+import math
+
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
@@ -44,6 +46,22 @@ def as_array(image):
     check(image.dim() == 3 and image.shape[0] in (1, 3), "image", "shape [C, H, W], C = 1 or 3", image.shape)
     array = image.clamp(0, 1).permute(1, 2, 0).numpy()
     return array[..., 0] if array.shape[2] == 1 else array
+
+
+def stretch(u):
+    """A measurement or an image [B, C, H, W] of any range, each shifted and scaled to [0, 1] for display. A row of m
+    numbers (H = 1) is folded into ⌈√m⌉ columns, the last ones of the rectangle 0; the columns of a tall picture are
+    repeated, as often as fits.
+
+    Raises ValueError for another shape.
+    """
+    check(torch.is_tensor(u) and u.dim() == 4, "u", "shape [B, C, H, W]", getattr(u, "shape", type(u).__name__))
+    low, high = u.amin((1, 2, 3), keepdim=True), u.amax((1, 2, 3), keepdim=True)
+    u = (u - low) / (high - low).clamp_min(torch.finfo(u.dtype).tiny)
+    if u.shape[2] > 1:
+        return u.repeat_interleave(max(1, u.shape[2] // u.shape[3]), 3)
+    width = math.isqrt(u.shape[3] - 1) + 1
+    return torch.nn.functional.pad(u, (0, -u.shape[3] % width)).unflatten(3, (-1, width)).squeeze(2)
 
 
 def show(images, titles=None, columns=None, size=1.7, rows=None, title=None):

@@ -13,7 +13,7 @@ def seeded(*shape, seed=0):
 
 @check
 def check_difference_adjoint(answer):
-    """Right: ⟨D x, y⟩ = ⟨x, Dᵀ y⟩, and no value of y is used twice."""
+    """Right: ⟨D x, y⟩ = ⟨x, Dᵀ y⟩, also at both edges."""
     x, y = seeded(2, 3, 5, 7, seed=1), seeded(2, 3, 5, 7, seed=2)
     Dx = F.pad(x.diff(dim=3), (0, 1))
     inner = y[..., :-1]
