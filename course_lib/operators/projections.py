@@ -34,7 +34,8 @@ class Radon(Operator):
     The line at distance t from the centre, pixel (H//2, W//2), is sampled at steps s of one pixel; between pixels x is
     bilinear, outside its frame 0. Line t = 0 is row `detectors // 2` of the sinogram. Images [B, C, H, W] become
     [B, C, detectors, angles]. Sizes, centre and angles are those of `skimage.transform.radon(x, angles, circle=False)`,
-    and so are the values, to rounding. A is kept as a sparse matrix with its transpose: Aᵀ is exact.
+    and so are the values, to rounding, where x is 0 at its corners (scikit-image cuts a part of the corner pixels off).
+    A is kept as a sparse matrix, with its transpose: Aᵀ is exact.
 
     Args:
         size: H = W, or (H, W).
@@ -190,7 +191,7 @@ class SubsampledTransform(Operator):
         seed: of signs and choice.
 
     Raises:
-        ValueError: size or fraction are not as above; x or y does not fit.
+        ValueError: size, fraction or transform are not as above; x or y does not fit.
     """
 
     gram = 1.0
@@ -202,6 +203,8 @@ class SubsampledTransform(Operator):
         check(fits, "size", "a positive integer or (height, width)", size)
         check(isinstance(fraction, Real) and 0 < fraction <= 1, "fraction", "a number in (0, 1]", fraction)
         pixels, self.transform = math.prod(self.size), DCT() if transform is None else transform
+        gram = getattr(self.transform, "gram", None)
+        check(isinstance(gram, Real) and abs(gram - 1) < 1e-9, "transform", "an orthonormal one, with gram = 1", gram)
         self.m = round(fraction * pixels)
         check(self.m > 0, "fraction", f"at least one of {pixels} coefficients", fraction)
         generator = torch.Generator().manual_seed(seed)
