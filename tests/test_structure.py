@@ -8,10 +8,10 @@ import pytest
 ROOT = Path(__file__).parent.parent
 LAYERS = [
     ["common", "models.flow_layers"],
-    ["operators", "patches"],
+    ["operators", "patches", "models.conv_layers"],
     ["regularizers"],
-    ["metrics", "data"],
-    ["models.glow"],
+    ["metrics", "data", "spectra"],
+    ["models.denoiser", "models.glow", "models.regression"],
     ["weights"],
     ["solvers"],
     ["selection"],
