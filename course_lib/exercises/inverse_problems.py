@@ -8,6 +8,7 @@ from course_lib.operators import Downsample, SubsampledTransform
 
 
 def seeded(*shape, seed=0):
+    """Standard normal numbers of a shape, float64, from a generator of their own."""
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
