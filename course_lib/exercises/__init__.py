@@ -24,6 +24,12 @@ from course_lib.exercises.inverse_problems import (
     check_null_part,
     check_worst_conditioned,
 )
+from course_lib.exercises.spectral_imaging import (
+    check_fusion_system,
+    check_low_rank,
+    check_missing_spectrum,
+    check_ranks,
+)
 from course_lib.exercises.start_here import check_first_step, check_inversion, check_psnr
 from course_lib.exercises.variational_regularization import (
     check_limits,
@@ -41,10 +47,13 @@ __all__ = [
     "check_difference_adjoint",
     "check_first_step",
     "check_foreign_dictionary",
+    "check_fusion_system",
     "check_inversion",
     "check_limits",
+    "check_low_rank",
     "check_map_lambda",
     "check_map_penalty",
+    "check_missing_spectrum",
     "check_most_likely",
     "check_noise_error",
     "check_noiseless_deblurring",
@@ -53,6 +62,7 @@ __all__ = [
     "check_paired_gain",
     "check_posterior_mean",
     "check_psnr",
+    "check_ranks",
     "check_same_minimizers",
     "check_step_in_z",
     "check_tikhonov",
