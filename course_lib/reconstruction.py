@@ -119,7 +119,7 @@ def synthesis(y, A, model, lam, z0=None, *, optimizer="adam", steps=200, lr=0.1,
         return Reconstruction(model.decode(result.x), result.x, history, lam, result.evaluations)
 
 
-def analysis(y, A, model, lam, x0=None, *, optimizer="adam", steps=200, lr=0.01, truth=None, disable=True):
+def analysis(y, A, model, lam, x0=None, *, optimizer="adam", steps=200, lr=0.03, truth=None, disable=True):
     """Regularization by analysis (4): x̂ = argmin_x ½‖A x − y‖² + λ‖E(x)‖², from x0 = D(0). Arguments as `synthesis`."""
     objective = analysis_objective
     return descend_in_x(objective, y, A, model, lam, x0, optimizer, steps, lr, truth, disable)
