@@ -10,7 +10,7 @@ LAYERS = [
     ["common", "models.flow_layers"],
     ["operators", "patches", "models.conv_layers"],
     ["regularizers"],
-    ["metrics", "data", "spectra"],
+    ["metrics", "data", "spectra", "phantom"],
     ["models.denoiser", "models.glow", "models.regression"],
     ["weights"],
     ["solvers"],
