@@ -15,6 +15,7 @@ from course_lib.operators import (
     Adjoint,
     Blur,
     Compose,
+    Counted,
     Downsample,
     Identity,
     Mask,
@@ -70,6 +71,8 @@ REGISTRY = {
     "sum": (lambda c, h, w: Mask(random_mask(h, w, 0.5, 3)) + Blur(kernel(3, 3)), (2, 5, 6)),
     "scaled": (lambda c, h, w: -2.5 * Downsample(2), (1, 4, 6)),
     "scaled_sum": (lambda c, h, w: 0.5 * (Identity() + Blur(kernel(3, 3), "zero")), (1, 5, 7)),
+    "counted": (lambda c, h, w: Counted(Downsample(2) @ Blur(kernel(3, 3), "zero")), (1, 4, 6)),
+    "counted_closed": (lambda c, h, w: Counted(Blur(kernel(3, 5)), closed_form=True), (2, 5, 7)),
     "radon": (lambda c, h, w: Radon((h, w), [0, 17.5, 45, 90, 101, 160], dtype=F64), (2, 7, 6)),
     "radon_narrow": (lambda c, h, w: Radon((h, w), torch.linspace(-30, 200, 9), detectors=4, dtype=F64), (1, 5, 8)),
     "random_projections": (lambda c, h, w: RandomProjections((c, h, w), 11, seed=1, dtype=F64), (2, 3, 5)),
@@ -440,3 +443,18 @@ def test_an_operator_of_your_own_needs_forward_and_adjoint_only():
     assert_adjoint(A, x, noise(2, 1, 2, 3, seed=1))
     assert Roll().norm((1, 4, 6)) == pytest.approx(1, rel=1e-5)
     close(Roll().prox(x, Roll()(x), 0.7), x, 1e-12)
+
+
+def test_counted_counts_every_application():
+    x, y = noise(2, 1, 6, 6, seed=1), noise(2, 1, 6, 6, seed=2)
+    A = Counted(Blur(kernel(3, 3), "zero"))
+    A.norm((1, 6, 6))
+    assert A.count == 0
+    A(x)
+    A.T(y)
+    assert A.count == 2
+    A.prox(x, y, 0.1, iterations=3, tol=0)
+    assert A.count == 2 + 1 + 1 + 2 * 3  # A v, Aᵀ of the residual, and AᵀA in each step
+    closed = Counted(Blur(kernel(3, 3)), closed_form=True)
+    close(closed.prox(x, y, 0.1), Blur(kernel(3, 3)).prox(x, y, 0.1))
+    assert closed.count == 2

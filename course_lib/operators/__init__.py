@@ -2,13 +2,14 @@
 
     A(x)     A x            A.T(y)     Aᵀ y           A.norm(shape)       ‖A‖, the largest singular value
     A @ B    x ↦ A(B(x))    A + B      A x + B x      c * A               c A x
+    Counted(A).count        how often A and Aᵀ were applied
     A.prox(v, y, rho)       argmin_x ½‖A x − y‖² + (ρ/2)‖x − v‖², the proximal step of the data term
 
 Images are float tensors [B, C, H, W] of any height and width, and no image of a batch influences another. Buffers keep
 the dtype that they were given and are cast to that of the image at use; they move with `A.to(device)`.
 """
 
-from course_lib.operators.base import Compose, Operator, Scaled, Sum
+from course_lib.operators.base import Compose, Counted, Operator, Scaled, Sum
 from course_lib.operators.imaging import (
     Blur,
     Downsample,
@@ -29,6 +30,7 @@ __all__ = [
     "Adjoint",
     "Blur",
     "Compose",
+    "Counted",
     "Downsample",
     "Identity",
     "Mask",

@@ -132,3 +132,33 @@ class Scaled(Operator):
     def _solve(self, r, rho, *options):
         # (c²AᵀA + ρI)⁻¹ cAᵀ r is (AᵀA + (ρ/c²)I)⁻¹ Aᵀ (r/c), which A may know in closed form.
         return self.A._solve(r / self.c, rho / self.c**2, *options) if self.c else self.T(r)
+
+
+class Counted(Operator):
+    """A with a meter: `count` grows by one with each A x and Aᵀ y, of a whole batch, so that algorithms can be compared
+    at equal cost. `prox` counts what conjugate gradients apply; `norm` counts nothing: it is known of A beforehand.
+
+    Args:
+        A: the operator. closed_form: let `prox` use the formula of A, and count it as two applications.
+    """
+
+    def __init__(self, A, closed_form=False):
+        super().__init__()
+        self.A, self.closed_form, self.count = A, closed_form, 0
+
+    def forward(self, x):
+        self.count += 1
+        return self.A(x)
+
+    def T(self, y):
+        self.count += 1
+        return self.A.T(y)
+
+    def norm(self, shape, iterations=200, seed=0):
+        return self.A.norm(shape, iterations, seed)
+
+    def _solve(self, r, rho, *options):
+        if not self.closed_form:
+            return super()._solve(r, rho, *options)
+        self.count += 1  # The other one is A v in `prox`.
+        return self.A._solve(r, rho, *options)
