@@ -2,6 +2,7 @@
 
 import argparse
 import copy
+import inspect
 import os
 import sys
 from datetime import UTC, datetime
@@ -10,12 +11,12 @@ from pathlib import Path
 import torch
 
 from course_lib.couplings import compare
-from course_lib.data import image_files, load_folder
+from course_lib.data import PHOTOGRAPH_SPLITS, image_files
 from course_lib.experiments import METHODS, SIGMAS, experiment_on_faces, experiment_on_the_astronaut, reproduce
 from course_lib.models.glow import SCALES
 from course_lib.scores import FIGURES, TASKS
-from course_lib.training import LOSSES, Recipe, load_average, mean_loss, train
-from course_lib.weights import FOLDER, read_checkpoint, save_model
+from course_lib.training import RECIPES, SCORES, Recipe, load_average, load_validation, mean_loss, train
+from course_lib.weights import FOLDER, MODELS, read_checkpoint, save_model
 
 RECIPE_OPTIONS = {
     "steps": (int, "training steps in all; a larger number than before trains longer"),
@@ -23,6 +24,17 @@ RECIPE_OPTIONS = {
     "lr": (float, "largest learning rate"),
     "noise": (float, "sigma of the Gaussian noise added to training images"),
     "seed": (int, "seed of the model and of the batches"),
+    "photographs": (int, "crops of scikit-image's photographs that join the folders"),
+}
+
+CONFIG_OPTIONS = {
+    "scale": {"choices": SCALES, "help": "glow: scale of the couplings"},
+    "widths": {"nargs": "+", "type": int, "help": "glow: hidden channels, one a level; srcnn: filters of its layers"},
+    "width": {"type": int, "help": "dncnn, vdsr: channels of the convolutions"},
+    "depth": {"type": int, "help": "glow: steps of flow in each level; dncnn, vdsr: number of convolutions"},
+    "size": {"type": int, "help": "glow: side of the images"},
+    "factors": {"nargs": "+", "type": int, "help": "srcnn, vdsr: factors of the super-resolution"},
+    "sigmas": {"nargs": 2, "type": float, "metavar": ("LOW", "HIGH"), "help": "dncnn: range of the noise level"},
 }
 
 
@@ -56,15 +68,14 @@ def add_train(commands):
     """`train`: options that are not given keep the checkpoint's values, or a new recipe's."""
     about = "train a model on folders of images, or go on with the run in --out"
     parser = commands.add_parser("train", help=about, description=about, argument_default=argparse.SUPPRESS)
-    parser.add_argument("model", choices=sorted(LOSSES))
-    parser.add_argument("--data", nargs="+", required=True, metavar="FOLDER", help="the first one also validates")
-    parser.add_argument("--out", help="folder of the checkpoint, the log and the samples (default: runs/MODEL)")
+    parser.add_argument("name", choices=RECIPES, metavar="NAME", help=f"the recipe: {', '.join(RECIPES)}")
+    text = "the first one also validates; may be left out where the recipe has photographs"
+    parser.add_argument("--data", nargs="+", default=[], metavar="FOLDER", help=text)
+    parser.add_argument("--out", help="folder of the checkpoint, the log and the samples (default: runs/NAME)")
     for name, (kind, text) in RECIPE_OPTIONS.items():
-        parser.add_argument(f"--{name}", type=kind, help=f"{text} (default: {getattr(Recipe(), name)})")
-    parser.add_argument("--scale", choices=SCALES, help="scale of the couplings (default: bounded)")
-    parser.add_argument("--widths", nargs="+", type=int, help="hidden channels, one a level (default: 96 128 192 256)")
-    parser.add_argument("--depth", type=int, help="steps of flow in each level (default: 8)")
-    parser.add_argument("--size", type=int, help="side of the images (default: 64)")
+        parser.add_argument(f"--{name}", type=kind, help=f"{text} (default: the recipe's)")
+    for name, options in CONFIG_OPTIONS.items():
+        parser.add_argument(f"--{name}", **options)
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--precision", choices=("auto", "fp32", "bf16"), default="auto", help="auto: bf16 on CUDA")
     parser.add_argument("--compile", action="store_true", default=False, help="compile the model (torch.compile)")
@@ -140,18 +151,25 @@ def choose_device(name):
 
 
 def recipe_of(args, out):
-    """The recipe of the run in `out`, or of a new one, with the options that are given."""
-    checkpoint, given = Path(out) / "checkpoint.safetensors", vars(args)
-    before = read_checkpoint(checkpoint)[0]["recipe"] if checkpoint.exists() else {}
-    names = {"scale": "scale", "widths": "widths", "depth": "steps", "size": "size"}
-    config = before.get("config", {}) | {key: given[name] for name, key in names.items() if name in given}
+    """The recipe of the run in `out`, or that of the name, with the options that are given."""
+    checkpoint, recipe = Path(out) / "checkpoint.safetensors", RECIPES[args.name]
+    before = read_checkpoint(checkpoint)[0]["recipe"] if checkpoint.exists() else vars(recipe)
+    keys = {"depth": "steps"} if recipe.model == "glow" else {}
+    keys, given = {name: keys.get(name, name) for name in CONFIG_OPTIONS}, vars(args)
+    # What no option can change tells recipes of one model apart: a checkpoint of another one is to be refused.
+    fixed = {key: value for key, value in recipe.config.items() if key not in keys.values()}
+    config = before["config"] | fixed | {key: given[name] for name, key in keys.items() if name in given}
+    known = inspect.signature(MODELS[recipe.model]).parameters
+    for name, key in keys.items():
+        if name in given and key not in known:
+            raise ValueError(f"{name}: expected an option of {recipe.model}, got one of another model")
     options = {name: given[name] for name in RECIPE_OPTIONS if name in given}
-    return Recipe(**(before | options | {"model": args.model, "config": config}))
+    return Recipe(**(before | options | {"model": recipe.model, "config": config}))
 
 
 def run_train(args):
     """Create or resume a run."""
-    out, device = getattr(args, "out", f"runs/{args.model}"), choose_device(args.device)
+    out, device = getattr(args, "out", f"runs/{args.name}"), choose_device(args.device)
     half = args.precision == "bf16" or (args.precision == "auto" and device.type == "cuda")
     precision = torch.bfloat16 if half else None
     run = train(recipe_of(args, out), args.data, out, device, precision, args.every, args.compile, args.minutes)
@@ -163,13 +181,13 @@ def run_export(args):
     """Measure the averaged model of a run, in float32 and rounded to float16, and save it."""
     model, about = load_average(args.run)
     data, recipe, device = data_of(args, about), about["recipe"], choose_device(args.device)
-    validation = load_folder(data[0]["folder"], "validation", recipe.config.get("size", 64))
+    validation = load_validation([entry["folder"] for entry in data], recipe)
     rounded = copy.deepcopy(model)
     for value in rounded.state_dict().values():
         value.copy_(value.half() if value.is_floating_point() else value)
     scores = [round(mean_loss(m.to(device), validation, recipe), 4) for m in (model, rounded)]
-    parameters = sum(p.numel() for p in model.parameters())
-    measured = {"bits_per_dim": scores[0], "bits_per_dim_float16": scores[1], "noise": recipe.noise}
+    parameters, kind = sum(p.numel() for p in model.parameters()), SCORES.get(recipe.model, "loss")
+    measured = {kind: scores[0], f"{kind}_float16": scores[1], "noise": recipe.noise}
     info = {
         "parameters": parameters,
         "training": {k: v for k, v in vars(recipe).items() if k not in ("model", "config")},
@@ -179,6 +197,8 @@ def run_export(args):
         "validation": measured | {"images": len(validation)},
         "date": datetime.now(UTC).date().isoformat(),
     }
+    if recipe.photographs:
+        info["photographs"] = {split: list(names) for split, names in PHOTOGRAPH_SPLITS.items()}
     path = save_model(model, args.name, info | ({"note": args.note} if args.note else {}), args.folder)
     print(f"{path}: {parameters} parameters, step {about['step']}, validation {scores[0]} ({scores[1]} in float16)")
 
@@ -187,7 +207,7 @@ def data_of(args, about):
     """Folders and numbers of the training images, as the run recorded them or as --data names them."""
     if args.data:
         return [{"folder": f"{Path(f).resolve()}", "images": len(image_files(f, "train"))} for f in args.data]
-    if not about["data"]:
+    if not about["data"] and not about["recipe"].photographs:
         raise ValueError(f"data: {args.run} does not record its folders; expected --data FOLDER, got none")
     return about["data"]
 

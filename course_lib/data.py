@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image, ImageOps
 
-from course_lib.common import progress
+from course_lib.common import check_count, progress
 
 FRAME = (19, 41, 159, 181)
 """Left, top, right, bottom of the face in CelebA's aligned images (178×218)."""
@@ -143,13 +143,65 @@ PHOTOGRAPHS = {
 eyes and the mouth where `FRAME` puts those of CelebA."""
 
 
+PHOTOGRAPH_SPLITS = {
+    "train": (
+        "brick",
+        "coffee",
+        "coins",
+        "grass",
+        "gravel",
+        "hubble_deep_field",
+        "immunohistochemistry",
+        "retina",
+        "rocket",
+        "stereo_motorcycle",
+    ),
+    "validation": ("camera",),
+    "test": ("astronaut", "chelsea", "moon", "page"),
+}
+"""The photographs of scikit-image, under its own names, that restoration networks train on, and those that they never
+see. Of PHOTOGRAPHS, camera is for validation; astronaut, cat, moon and text are for tests."""
+
+
+def whole_photograph(source):
+    """A photograph of `skimage.data` as a Pillow image in RGB; of a stereo pair, the left one."""
+    image = getattr(skimage.data, source)()
+    return Image.fromarray(image[0] if isinstance(image, tuple) else image).convert("RGB")
+
+
+def photograph_crops(split, count, size=64, seed=0):
+    """Random squares of the photographs of one split, uint8 [count, 3, size, size].
+
+    Each photograph gives as many. A square's side is log-uniform from `size` to 4 `size` (or the photograph); it is
+    resized to `size` with antialiasing, and turned by a multiple of 90°.
+
+    Raises ValueError for an unknown split, a count below 1, or a size beyond the smallest photograph.
+    """
+    if split not in PHOTOGRAPH_SPLITS:
+        raise ValueError(f"split: expected one of {list(PHOTOGRAPH_SPLITS)}, got {split!r}")
+    check_count("count", count, low=1)
+    check_count("size", size, low=1)
+    rng, sources = np.random.default_rng(seed), [whole_photograph(source) for source in PHOTOGRAPH_SPLITS[split]]
+    smallest = min(min(source.size) for source in sources)
+    if size > smallest:
+        raise ValueError(f"size: expected at most {smallest}, the side of the smallest photograph, got {size}")
+    crops = np.empty((count, size, size, 3), np.uint8)
+    for i in range(count):
+        image = sources[i % len(sources)]
+        side = size * min(4, min(image.size) / size) ** rng.random()
+        left, top = rng.random(2) * (np.array(image.size) - side)
+        crop = image.resize((size, size), Image.Resampling.BICUBIC, box=(left, top, left + side, top + side))
+        crops[i] = np.rot90(np.asarray(crop), rng.integers(4))
+    return torch.from_numpy(crops).permute(0, 3, 1, 2)
+
+
 def photograph(name, size=64):
     """A photograph of scikit-image, [1, 3, size, size] in [0, 1] (grey ones with three equal channels), or None for
     `size` to keep its pixels. The names are the keys of `PHOTOGRAPHS`."""
     if name not in PHOTOGRAPHS:
         raise ValueError(f"name: expected one of {sorted(PHOTOGRAPHS)}, got {name!r}")
     source, box = PHOTOGRAPHS[name]
-    image = Image.fromarray(getattr(skimage.data, source)()).convert("RGB").crop(box)
+    image = whole_photograph(source).crop(box)
     if size is not None:
         image = image.resize((size, size), Image.Resampling.BICUBIC)
     return to_float(torch.from_numpy(np.array(image)).permute(2, 0, 1))[None]

@@ -14,10 +14,12 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, save, save_file
 
+from course_lib.models.denoiser import DnCNN
 from course_lib.models.glow import Glow
+from course_lib.models.regression import SRCNN, VDSR
 
 FOLDER = Path(__file__).parent / "weights"
-MODELS = {"glow": Glow}
+MODELS = {"glow": Glow, "dncnn": DnCNN, "srcnn": SRCNN, "vdsr": VDSR}
 REQUIRED = {"model", "config", "file", "sha256"}
 
 
@@ -63,7 +65,7 @@ def part_of(tensors, prefix):
 
 
 def describe(name="glow", folder=FOLDER):
-    """What the recipe beside a weight file says: model, config, training, data, date, bits per dimension, SHA-256."""
+    """What the recipe beside a weight file says: model, config, training, data, date, validation, SHA-256."""
     path = Path(folder) / f"{name}.json"
     if not path.exists():
         known = sorted(p.stem for p in Path(folder).glob("*.json"))
@@ -73,7 +75,7 @@ def describe(name="glow", folder=FOLDER):
     except ValueError as error:
         raise RuntimeError(f"{path}: expected a recipe in JSON, got an altered or truncated file ({error})") from error
     if not isinstance(recipe, dict) or not recipe.keys() >= REQUIRED or recipe["model"] not in MODELS:
-        raise RuntimeError(f"{path}: expected {sorted(REQUIRED)} of a model in {sorted(MODELS)}, got {recipe}")
+        raise RuntimeError(f"{path}: expected {sorted(REQUIRED)} of a model in {list(MODELS)}, got {recipe}")
     return recipe
 
 
@@ -111,7 +113,7 @@ def save_model(model, name, recipe, folder=FOLDER, half=True):
         raise ValueError(f"name: expected letters, digits, _ and -, got {name!r}")
     kind = next((key for key, cls in MODELS.items() if type(model) is cls), None)
     if kind is None:
-        raise ValueError(f"model: expected one of {sorted(MODELS)}, got a {type(model).__name__}")
+        raise ValueError(f"model: expected one of {list(MODELS)}, got a {type(model).__name__}")
     state = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
     if half:
         state = {k: v.to(torch.float16) if v.is_floating_point() else v for k, v in state.items()}

@@ -1,9 +1,4 @@
-"""One resumable training loop for every model of the course, and one recipe a model.
-
-A step's batch and noise depend on (seed, step) alone, so a run that is killed and resumed ends with the numbers of an
-undisturbed one, and several processes, each with its slice of the batch, follow one. A checkpoint is one safetensors
-file, written beside its place and renamed.
-"""
+"""The loop: a run in a folder, its steps, its checkpoints, its validation."""
 
 import copy
 import csv
@@ -12,7 +7,7 @@ import math
 import os
 import time
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -20,46 +15,18 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from course_lib.common import progress
-from course_lib.data import load_folder, save_grid, to_float
-from course_lib.models.glow import dequantize
+from course_lib.data import save_grid
+from course_lib.training.batches import draw_batch, draw_validation, load_sets, load_validation
+from course_lib.training.losses import LOSSES
+from course_lib.training.recipes import Recipe, learning_rate, step_seed
 from course_lib.weights import MODELS, part_of, read_checkpoint, replacing, save_checkpoint
-
-LOSSES = {"glow": lambda model, x: model.bits_per_dim(x).mean()}
-"""The mean loss of a batch of images [B, C, H, W] for each model of `weights.MODELS`; it may draw from torch's global
-random state, which the loop sets for each step."""
 
 MAY_CHANGE = {"steps", "lr", "clip"}
 """What may differ between a checkpoint and the recipe that resumes it."""
 
 
-@dataclass
-class Recipe:
-    """All that a run depends on but its data. `noise` is the σ of the Gaussian noise added to training images."""
-
-    model: str = "glow"
-    config: dict = field(default_factory=dict)
-    steps: int = 8000
-    batch: int = 32
-    lr: float = 1e-3
-    warmup: int = 300
-    clip: float = 50.0
-    ema: float = 0.999
-    noise: float = 0.01
-    share: float = 0.65
-    finish: float = 0.2
-    seed: int = 0
-
-    def __post_init__(self):
-        if self.model not in LOSSES:
-            raise ValueError(f"model: expected one of {sorted(LOSSES)}, got {self.model!r}")
-        for name, value in asdict(self).items():
-            low, high = int(name in ("steps", "batch")), 1 if name in ("ema", "share", "finish") else 2**32
-            if name not in ("model", "config") and not low <= value <= high:
-                raise ValueError(f"{name}: expected a number from {low} to {high}, got {value}")
-
-
 class Objective(nn.Module):
-    """A model with its loss: images [B, C, H, W] in [0, 1] to one number. For a flow, bits per dimension."""
+    """A model with its loss: images [B, C, H, W] in [0, 1] to one number, that of `LOSSES`."""
 
     def __init__(self, model, kind):
         super().__init__()
@@ -69,46 +36,9 @@ class Objective(nn.Module):
         return LOSSES[self.kind](self.model, x)
 
 
-def learning_rate(step, recipe):
-    """Linear warm-up, then a cosine from `lr` to zero."""
-    if step < recipe.warmup:
-        return recipe.lr * (step + 1) / recipe.warmup
-    done = (step - recipe.warmup) / max(1, recipe.steps - recipe.warmup)
-    return recipe.lr * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
-
-
 def random_state(device):
     """A context that gives torch's global random state back as it was."""
     return torch.random.fork_rng([device] if device.type == "cuda" else [])
-
-
-def step_seed(step, recipe):
-    """The seed of a step's random numbers; the 1008 that follow it belong to the step too."""
-    return (recipe.seed * 1_000_003 + step) * 1009
-
-
-def draw_batch(sets, step, recipe, rank=0, world=1):
-    """Images [batch / world, C, H, W] in [0, 1] with flips and noise: the slice of process `rank` of the step's batch.
-
-    The batch is a function of (seed, step). The first set gives the fraction `share` of it, and all of it in the last
-    `finish` of the run; the other sets share the rest in proportion to their sizes.
-    """
-    generator, count = torch.Generator().manual_seed(step_seed(step, recipe)), recipe.batch
-    alone = len(sets) == 1 or step >= (1 - recipe.finish) * recipe.steps
-    others = torch.tensor([0.0 if i == 0 else len(s) for i, s in enumerate(sets)])
-    weights = torch.eye(len(sets))[0] if alone else others / others.sum() * (1 - recipe.share)
-    weights[0] = 1.0 if alone else recipe.share
-    which = torch.multinomial(weights, count, replacement=True, generator=generator)
-    place = torch.rand(count, generator=generator)
-    images = torch.stack([sets[i][int(u * len(sets[i]))] for i, u in zip(which.tolist(), place.tolist(), strict=True)])
-    flip = torch.rand(count, generator=generator) < 0.5
-    images = torch.where(flip[:, None, None, None], images.flip(3), images)
-    return dequantize(to_float(images), recipe.noise, generator).chunk(world)[rank]
-
-
-def draw_validation(images, recipe, seed=1):
-    """The validation images with the noise of the recipe, always the same."""
-    return dequantize(to_float(images), recipe.noise, torch.Generator().manual_seed(seed))
 
 
 @torch.no_grad()
@@ -149,7 +79,8 @@ class Run:
         decay = min(self.recipe.ema, (1 + self.step) / (10 + self.step))
         ours, theirs = list(self.average.parameters()), list(self.model.parameters())
         torch._foreach_lerp_(ours, [p.detach() for p in theirs], 1 - decay)
-        torch._foreach_copy_(list(self.average.buffers()), list(self.model.buffers()))
+        for buffer, value in zip(self.average.buffers(), self.model.buffers(), strict=True):
+            buffer.copy_(value)
 
     def save(self):
         tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
@@ -206,7 +137,7 @@ def train(recipe, data, out, device="cpu", precision=None, every=500, compile_mo
 
     Args:
         recipe: a `Recipe`. To train longer, resume with a larger `steps`.
-        data: folders; the first has the validation images.
+        data: folders; the first has the validation images. None is needed where the recipe has photographs.
         out: folder of checkpoint, log.csv and samples.
         precision: dtype of the networks (torch.bfloat16), None for float32.
         every: steps between validations (with a checkpoint each).
@@ -218,15 +149,14 @@ def train(recipe, data, out, device="cpu", precision=None, every=500, compile_mo
         raise ValueError(f"batch: expected a multiple of {world} processes, got {recipe.batch}")
     if every < 1:
         raise ValueError(f"every: expected a number of steps from 1, got {every}")
-    if not data:
+    if not data and not recipe.photographs:
         raise ValueError("data: expected at least one folder of images, got none")
     with process_group(world, device) as device:
         run = Run(recipe, out, device)
-        resumed, size = run.resume(), run.recipe.config.get("size", 64)
-        sets = [load_folder(folder, "train", size) for folder in data]
-        validation = load_folder(data[0], "validation", size) if rank == 0 else None
+        resumed, sets = run.resume(), load_sets(data, run.recipe)
+        validation = load_validation(data, run.recipe) if rank == 0 else None
         run.out.mkdir(parents=True, exist_ok=True)
-        run.data = [{"folder": str(Path(d).resolve()), "images": len(s)} for d, s in zip(data, sets, strict=True)]
+        run.data = [{"folder": str(Path(d).resolve()), "images": len(s)} for d, s in zip(data, sets, strict=False)]
         if not resumed and hasattr(run.model, "initialize"):
             run.model.initialize(torch.cat([draw_batch(sets, -1 - i, recipe) for i in range(4)]).to(run.device))
             run.average.load_state_dict(run.model.state_dict())

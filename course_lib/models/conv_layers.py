@@ -1,0 +1,62 @@
+"""What the restoration networks share: a stack of convolutions, and the frame of a network from images to images."""
+
+import torch
+from torch import nn
+
+from course_lib.common import check, check_images
+
+
+class ConvStack(nn.Sequential):
+    """`depth` 3×3 convolutions, zero-padded, with ReLU between them: [B, inputs, H, W] → [B, outputs, H, W].
+
+    No batch normalization, so that the images of a batch never influence one another, in training too. The weights
+    start as He et al. (2015, arXiv 1502.01852) draw them, the last layer at zero: a residual network starts as the
+    identity. Without `bias` the stack is homogeneous, f(a h) = a f(h) for a ≥ 0.
+    """
+
+    def __init__(self, inputs, outputs, width, depth, bias=True):
+        sizes, layers = [inputs, *[width] * (depth - 1), outputs], []
+        for i in range(depth):
+            conv = nn.Conv2d(sizes[i], sizes[i + 1], 3, padding=1, bias=bias)
+            if i < depth - 1:
+                nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
+            else:
+                nn.init.zeros_(conv.weight)
+            if bias:
+                nn.init.zeros_(conv.bias)
+            layers += [conv, nn.ReLU(inplace=True)]
+        super().__init__(*layers[:-1])
+
+
+class Restorer(nn.Module):
+    """A network from images to images; subclasses set `config` and `net`, and define `restore`.
+
+    A network for `channels` channels also takes grey images [B, 1, H, W]: all its channels see the same image, and the
+    answer is the mean of theirs.
+    """
+
+    precision = None
+
+    def forward(self, x, *conditions):
+        check_images("x", x)
+        channels = self.config["channels"]
+        check(x.shape[1] in (1, channels) and 0 not in x.shape[2:], "x", f"shape [B, {channels} or 1, H, W]", x.shape)
+        if x.shape[1] == channels:
+            return self.restore(x, *conditions)
+        return self.restore(x.expand(-1, channels, -1, -1), *conditions).mean(1, keepdim=True)
+
+    def run(self, h):
+        """`net(h)`, in the precision that is set, as a tensor of the dtype of h."""
+        if self.precision is None:
+            return self.net(h)
+        with torch.autocast(h.device.type, self.precision):
+            return self.net(h).to(h.dtype)
+
+    def freeze(self):
+        """For inference: no weight gradients, channels-last."""
+        return self.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+
+    def mixed_precision(self, dtype):
+        """Run the convolutions in `dtype` (torch.bfloat16, torch.float16; None: as input)."""
+        self.precision = dtype
+        return self

@@ -1,0 +1,47 @@
+"""The images of a run: what it loads, and the batch of each step as a function of (seed, step)."""
+
+import torch
+
+from course_lib.data import load_folder, photograph_crops, to_float
+from course_lib.models.glow import dequantize
+from course_lib.training.recipes import step_seed
+
+
+def load_sets(folders, recipe):
+    """The training images, uint8 [N, 3, size, size] each: one set a folder, then the crops of photographs if any."""
+    size = recipe.config.get("size", 64)
+    sets = [load_folder(folder, "train", size) for folder in folders]
+    return sets + ([photograph_crops("train", recipe.photographs, size, recipe.seed)] if recipe.photographs else [])
+
+
+def load_validation(folders, recipe):
+    """The validation images of the first folder, and as many crops of the validation photographs where the recipe
+    trains on photographs (without a folder, 250 or as many as it trains on): uint8 [N, 3, size, size]."""
+    size = recipe.config.get("size", 64)
+    sets = [load_folder(folder, "validation", size) for folder in folders[:1]]
+    count = len(sets[0]) if sets else min(250, recipe.photographs)
+    return torch.cat(sets + ([photograph_crops("validation", count, size)] if recipe.photographs else []))
+
+
+def draw_batch(sets, step, recipe, rank=0, world=1):
+    """Images [batch / world, C, H, W] in [0, 1] with flips and noise: the slice of process `rank` of the step's batch.
+
+    The batch is a function of (seed, step). The first set gives the fraction `share` of it, and all of it in the last
+    `finish` of the run; the other sets share the rest in proportion to their sizes.
+    """
+    generator, count = torch.Generator().manual_seed(step_seed(step, recipe)), recipe.batch
+    alone = len(sets) == 1 or step >= (1 - recipe.finish) * recipe.steps
+    others = torch.tensor([0.0 if i == 0 else len(s) for i, s in enumerate(sets)])
+    weights = torch.eye(len(sets))[0] if alone else others / others.sum() * (1 - recipe.share)
+    weights[0] = 1.0 if alone else recipe.share
+    which = torch.multinomial(weights, count, replacement=True, generator=generator)
+    place = torch.rand(count, generator=generator)
+    images = torch.stack([sets[i][int(u * len(sets[i]))] for i, u in zip(which.tolist(), place.tolist(), strict=True)])
+    flip = torch.rand(count, generator=generator) < 0.5
+    images = torch.where(flip[:, None, None, None], images.flip(3), images)
+    return dequantize(to_float(images), recipe.noise, generator).chunk(world)[rank]
+
+
+def draw_validation(images, recipe, seed=1):
+    """The validation images with the noise of the recipe, always the same."""
+    return dequantize(to_float(images), recipe.noise, torch.Generator().manual_seed(seed))

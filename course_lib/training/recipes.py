@@ -1,0 +1,75 @@
+"""What a run depends on: the recipe, one for each set of weights in the package, and the learning rate."""
+
+import math
+from dataclasses import asdict, dataclass, field
+
+from course_lib.training.losses import LOSSES
+
+
+@dataclass
+class Recipe:
+    """All that a run depends on but its data. `noise` is the σ of the Gaussian noise added to training images,
+    `photographs` the number of crops of scikit-image's photographs that join the images of the folders."""
+
+    model: str = "glow"
+    config: dict = field(default_factory=dict)
+    steps: int = 8000
+    batch: int = 32
+    lr: float = 1e-3
+    warmup: int = 300
+    clip: float = 50.0
+    ema: float = 0.999
+    noise: float = 0.01
+    share: float = 0.65
+    finish: float = 0.2
+    seed: int = 0
+    photographs: int = 0
+
+    def __post_init__(self):
+        if self.model not in LOSSES:
+            raise ValueError(f"model: expected one of {list(LOSSES)}, got {self.model!r}")
+        for name, value in asdict(self).items():
+            low, high = int(name in ("steps", "batch")), 1 if name in ("ema", "share", "finish") else 2**32
+            if name not in ("model", "config") and not low <= value <= high:
+                raise ValueError(f"{name}: expected a number from {low} to {high}, got {value}")
+
+
+RESTORATION = {"noise": 0.0, "share": 0.35, "finish": 0.0, "photographs": 8000}
+"""What the restoration networks have in common: clean images, a third of them faces and the rest photographs."""
+
+RECIPES = {
+    "glow": Recipe(),
+    "srcnn": Recipe("srcnn", {"factors": [2]}, steps=8000, batch=8, **RESTORATION),
+    "vdsr": Recipe("vdsr", {"width": 32, "factors": [2, 3, 4]}, steps=6000, batch=8, **RESTORATION),
+    "dncnn": Recipe(
+        "dncnn", {"noise_map": True, "bias": True, "sigmas": [0.0, 0.2]}, steps=12000, batch=8, **RESTORATION
+    ),
+    "dncnn_blind": Recipe(
+        "dncnn",
+        {"width": 48, "depth": 12, "noise_map": False, "bias": True, "sigmas": [0.0, 0.1]},
+        steps=8000,
+        batch=8,
+        **RESTORATION,
+    ),
+    "dncnn_bias_free": Recipe(
+        "dncnn",
+        {"width": 48, "depth": 12, "noise_map": False, "bias": False, "sigmas": [0.0, 0.1]},
+        steps=8000,
+        batch=8,
+        **RESTORATION,
+    ),
+}
+"""The recipe of each weight file, by its name: `python -m course_lib train NAME`."""
+
+
+def learning_rate(step, recipe):
+    """Linear warm-up, then a cosine from `lr` to zero."""
+    if step < recipe.warmup:
+        return recipe.lr * (step + 1) / recipe.warmup
+    done = (step - recipe.warmup) / max(1, recipe.steps - recipe.warmup)
+    return recipe.lr * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+
+
+def step_seed(step, recipe):
+    """The seed of a step's random numbers; the 1008 that follow it belong to the step too."""
+    return (recipe.seed * 1_000_003 + step) * 1009
