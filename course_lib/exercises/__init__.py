@@ -31,6 +31,7 @@ from course_lib.exercises.spectral_imaging import (
     check_ranks,
 )
 from course_lib.exercises.start_here import check_first_step, check_inversion, check_psnr
+from course_lib.exercises.total_variation import check_dual_step, check_duality_gap, check_edge_price, check_rho
 from course_lib.exercises.variational_regularization import (
     check_limits,
     check_map_lambda,
@@ -45,6 +46,9 @@ __all__ = [
     "check_coupling_inverse",
     "check_dictionary_update",
     "check_difference_adjoint",
+    "check_dual_step",
+    "check_duality_gap",
+    "check_edge_price",
     "check_first_step",
     "check_foreign_dictionary",
     "check_fusion_system",
@@ -63,6 +67,7 @@ __all__ = [
     "check_posterior_mean",
     "check_psnr",
     "check_ranks",
+    "check_rho",
     "check_same_minimizers",
     "check_step_in_z",
     "check_tikhonov",
