@@ -11,6 +11,7 @@ from PIL import Image
 
 from course_lib.data import (
     FRAME,
+    PHOTOGRAPH_SPLITS,
     PHOTOGRAPHS,
     face,
     face_box,
@@ -18,11 +19,13 @@ from course_lib.data import (
     image_files,
     load_folder,
     photograph,
+    photograph_crops,
     progress,
     read_image,
     save_grid,
     split_of,
     to_float,
+    whole_photograph,
 )
 
 
@@ -193,6 +196,48 @@ def test_the_face_is_the_astronaut():
     assert (face() - small).abs().mean() < 0.01
     with pytest.raises(ValueError, match=r"name: expected one of .*astronaut.* got 'lena'"):
         photograph("lena")
+
+
+def test_no_photograph_is_in_two_splits():
+    names = [name for split in PHOTOGRAPH_SPLITS.values() for name in split]
+    assert len(names) == len(set(names))
+    tested = {PHOTOGRAPHS[name][0] for name in ("astronaut", "cat", "moon", "text")}
+    assert tested == set(PHOTOGRAPH_SPLITS["test"])
+    assert all(min(whole_photograph(name).size) >= 64 for name in names)
+
+
+def test_crops_are_a_function_of_their_seed():
+    crops = photograph_crops("train", 20, 32, seed=3)
+    assert crops.shape == (20, 3, 32, 32) and crops.dtype == torch.uint8
+    assert torch.equal(crops, photograph_crops("train", 20, 32, seed=3))
+    assert not torch.equal(crops, photograph_crops("train", 20, 32, seed=4))
+    assert torch.equal(crops[:10], photograph_crops("train", 10, 32, seed=3))
+
+
+def test_crops_lie_in_their_photograph_at_all_scales_and_turns(monkeypatch):
+    """A photograph that is linear in the place: a crop's gradient tells its scale and turn, its mean its place."""
+    monkeypatch.setattr("course_lib.data.whole_photograph", lambda name: gradient(128, 100))
+    crops = photograph_crops("validation", 200, 20).double()
+    red = crops[:, 0] * 128 / 255
+    down, right = (red[:, 10, 10] - red[:, 9, 10]), (red[:, 10, 10] - red[:, 10, 9])
+    scale = torch.maximum(down.abs(), right.abs())
+    assert 0.4 < scale.min() < 1.6 and 3.4 < scale.max() < 4.6
+    ways = [(right > 0.4), (right < -0.4), (down > 0.4), (down < -0.4)]
+    assert sum(way.sum().item() for way in ways) == 200 and min(way.sum().item() for way in ways) > 30
+    assert red.min() < 10 and red.max() > 118
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("dev", 1), "split: expected one of .*'train', 'validation', 'test'.* got 'dev'"),
+        (("train", 0), "count: expected an integer >= 1, got 0"),
+        (("test", 1, 192), "size: expected at most 191, .* got 192"),
+    ],
+)
+def test_crops_that_cannot_be_are_named(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        photograph_crops(*arguments)
 
 
 def test_grey_faces_are_the_first_hundred_of_the_subset():

@@ -18,7 +18,7 @@ from torch import nn
 
 from course_lib import training, weights
 from course_lib.__main__ import main
-from course_lib.data import load_folder
+from course_lib.data import load_folder, photograph_crops
 from course_lib.training import Objective, Recipe, Run, draw_batch, draw_validation, learning_rate, load_average, train
 from course_lib.weights import load_model, read_checkpoint
 
@@ -159,6 +159,37 @@ def test_another_recipe_is_refused(folders, undisturbed, change):
     with pytest.raises(ValueError, match=rf"{next(iter(change))}: .*{CHECKPOINT} has .* expected the same"):
         train(recipe(**change), folders, undisturbed)
     assert (undisturbed / CHECKPOINT).read_bytes() == before
+
+
+def test_a_checkpoint_from_before_an_option_existed_goes_on(folders, tmp_path, undisturbed):
+    about, tensors = read_checkpoint(undisturbed / CHECKPOINT)
+    del about["recipe"]["photographs"]
+    weights.save_checkpoint(tmp_path / CHECKPOINT, tensors, {k: json.dumps(v) for k, v in about.items()})
+    assert load_average(tmp_path)[1]["recipe"].photographs == 0
+    assert train(recipe(steps=13), folders, tmp_path).step == 13
+    with pytest.raises(ValueError, match=r"photographs: .* has 0, got 5; expected the same"):
+        train(recipe(photographs=5), folders, tmp_path)
+
+
+@pytest.mark.parametrize("name", training.RECIPES)
+def test_each_recipe_fits_its_model(name):
+    r = training.RECIPES[name]
+    assert r.model in training.LOSSES and r.model in weights.MODELS
+    model = weights.MODELS[r.model](**r.config)
+    assert json.loads(json.dumps(model.config)) == model.config and r.config.items() <= model.config.items()
+    assert name == "glow" or 2 * sum(p.numel() for p in model.parameters()) < 2_000_000
+
+
+def test_photographs_join_the_folders(folders):
+    r = recipe(photographs=30)
+    sets = training.load_sets(folders, r)
+    assert [len(s) for s in sets] == [57, 38, 30] and {s.shape[1:] for s in sets} == {(3, 8, 8)}
+    assert torch.equal(sets[2], photograph_crops("train", 30, 8, seed=r.seed))
+    faces = load_folder(folders[0], "validation", 8)
+    validation = training.load_validation(folders, r)
+    assert torch.equal(validation, torch.cat([faces, photograph_crops("validation", 3, 8)]))
+    assert torch.equal(training.load_validation(folders, recipe()), faces)
+    assert len(training.load_validation([], r)) == 30
 
 
 @pytest.mark.parametrize("change", [{"steps": 0}, {"batch": -1}, {"lr": math.nan}, {"ema": 1.1}, {"noise": -0.1}])

@@ -9,9 +9,10 @@ from course_lib.common import check, check_images
 class ConvStack(nn.Sequential):
     """`depth` 3×3 convolutions, zero-padded, with ReLU between them: [B, inputs, H, W] → [B, outputs, H, W].
 
-    No batch normalization, so that the images of a batch never influence one another, in training too. The weights
-    start as He et al. (2015, arXiv 1502.01852) draw them, the last layer at zero: a residual network starts as the
-    identity. Without `bias` the stack is homogeneous, f(a h) = a f(h) for a ≥ 0.
+    No batch normalization, so that the images of a batch never influence one another, in training too. Layers start as
+    a Dirac plus 0.3 times what He et al. (2015, arXiv 1502.01852) draw: random weights alone blur in each layer,
+    and a deep stack of them learns slowly. The last layer starts at zero: a residual network starts as the identity.
+    Without `bias` the stack is homogeneous, f(a h) = a f(h) for a ≥ 0.
     """
 
     def __init__(self, inputs, outputs, width, depth, bias=True):
@@ -19,7 +20,8 @@ class ConvStack(nn.Sequential):
         for i in range(depth):
             conv = nn.Conv2d(sizes[i], sizes[i + 1], 3, padding=1, bias=bias)
             if i < depth - 1:
-                nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
+                dirac = nn.init.dirac_(torch.empty_like(conv.weight))
+                nn.init.kaiming_normal_(conv.weight, nonlinearity="relu").data.mul_(0.3).add_(dirac)
             else:
                 nn.init.zeros_(conv.weight)
             if bias:
