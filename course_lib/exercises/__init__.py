@@ -24,6 +24,12 @@ from course_lib.exercises.inverse_problems import (
     check_null_part,
     check_worst_conditioned,
 )
+from course_lib.exercises.sparsity import (
+    check_frame,
+    check_group_threshold,
+    check_rates,
+    check_soft_threshold,
+)
 from course_lib.exercises.spectral_imaging import (
     check_fusion_system,
     check_low_rank,
@@ -51,7 +57,9 @@ __all__ = [
     "check_edge_price",
     "check_first_step",
     "check_foreign_dictionary",
+    "check_frame",
     "check_fusion_system",
+    "check_group_threshold",
     "check_inversion",
     "check_limits",
     "check_low_rank",
@@ -67,8 +75,10 @@ __all__ = [
     "check_posterior_mean",
     "check_psnr",
     "check_ranks",
+    "check_rates",
     "check_rho",
     "check_same_minimizers",
+    "check_soft_threshold",
     "check_step_in_z",
     "check_tikhonov",
     "check_two_means",
