@@ -11,6 +11,8 @@ from course_lib.common import check
 
 COLORS = {
     "analysis": "#D55E00",
+    "bicubic": "#56B4E9",
+    "biharmonic": "#56B4E9",
     "map": "#009E73",
     "recommended": "#CC79A7",
     "synthesis": "#0072B2",
