@@ -89,18 +89,18 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 def test_right_blank_and_wrong(name, capsys):
     check, (right, wrong) = getattr(exercises, name), CASES[name]
-    assert check(right) is True and capsys.readouterr().out.startswith("✓")
+    assert check(right) and capsys.readouterr().out.startswith("✓")
     for blank in (..., None, *((lambda *_: ..., lambda *_: None) if callable(right) else ())):
-        assert check(blank) is False and "not answered yet" in capsys.readouterr().out
+        assert not check(blank) and "not answered yet" in capsys.readouterr().out
     for answer, word in wrong:
-        assert check(answer) is False
+        assert not check(answer)
         printed = capsys.readouterr().out
         assert printed.startswith("✗") and word in printed, (word, printed)
 
 
 @pytest.mark.parametrize("blank", [(..., ...), ("noise", ...), (None, "grey")])
 def test_a_pair_may_be_blank_in_part(blank, capsys):
-    assert exercises.check_limits(blank) is False and "not answered yet" in capsys.readouterr().out
+    assert not exercises.check_limits(blank) and "not answered yet" in capsys.readouterr().out
 
 
 def test_other_writings_of_a_right_answer_count():

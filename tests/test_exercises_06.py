@@ -61,12 +61,12 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 def test_right_blank_and_wrong(name, capsys):
     check, (right, wrong) = getattr(exercises, name), CASES[name]
-    assert check(right) is True and capsys.readouterr().out.startswith("✓")
+    assert check(right) and capsys.readouterr().out.startswith("✓")
     blanks = (..., None, lambda *_: ..., lambda *_: None) if callable(right) else (..., None)
     for blank in blanks:
-        assert check(blank) is False and "not answered yet" in capsys.readouterr().out
+        assert not check(blank) and "not answered yet" in capsys.readouterr().out
     for answer, word in wrong:
-        assert check(answer) is False
+        assert not check(answer)
         printed = capsys.readouterr().out
         assert printed.startswith("✗") and word in printed, (word, printed)
 

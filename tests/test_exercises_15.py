@@ -43,10 +43,10 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 def test_right_blank_and_wrong(name, capsys):
     check, (right, wrong) = getattr(exercises, name), CASES[name]
-    assert check(right) is True and "✓" in capsys.readouterr().out
+    assert check(right) and "✓" in capsys.readouterr().out
     for blank in (..., None) if isinstance(right, str) else (..., None, lambda *_: ..., lambda *_: None):
-        assert check(blank) is False and "not answered yet" in capsys.readouterr().out
+        assert not check(blank) and "not answered yet" in capsys.readouterr().out
     for answer, word in wrong:
-        assert check(answer) is False
+        assert not check(answer)
         printed = capsys.readouterr().out
         assert printed.startswith("✗") and word in printed, (word, printed)

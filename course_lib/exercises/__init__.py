@@ -1,6 +1,6 @@
 """Checks of the exercises, one file a notebook: each tells whether an answer is right, and if not, what to try.
 
-`check_…(answer)` prints one line and returns True or False; it never raises, so that a notebook with an unsolved task
+`check_…(answer)` prints one line and returns a truth value; it never raises, so that a notebook with an unsolved task
 still runs to its end. A blank answer is `...` or None, or a function that returns one of them.
 """
 

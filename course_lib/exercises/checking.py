@@ -1,7 +1,7 @@
 """What the checks are made of.
 
-A check prints one line and returns True or False; it never raises, so that a notebook with an unsolved task
-still runs to its end. A blank answer is `...` or None, or a function that returns one of them.
+A check prints one line and returns whether the answer is right; it never raises, so that a notebook with an unsolved
+task still runs to its end. A blank answer is `...` or None, or a function that returns one of them.
 """
 
 import functools
@@ -14,6 +14,13 @@ BLANK = (None, ...)
 
 class Wrong(Exception):
     """A wrong answer; its text is what the student reads."""
+
+
+class Verdict(int):
+    """1 for right, 0 for wrong: a truth value that a notebook does not print again below the line of the check."""
+
+    def _ipython_display_(self):
+        """Show nothing."""
 
 
 def expect(condition, hint):
@@ -32,12 +39,12 @@ def check(function):
             function(answer, *args, **kwargs)
         except Wrong as wrong:
             print(f"✗ {wrong}")
-            return False
+            return Verdict(False)
         except Exception as error:
             print(f"✗ your code stopped with {type(error).__name__}: {error}")
-            return False
+            return Verdict(False)
         print(f"✓ {function.__doc__.splitlines()[0]}")
-        return True
+        return Verdict(True)
 
     return checked
 

@@ -40,9 +40,7 @@ def check_paired_gain(answer):
     expect(abs(error - d.var().item() / n) > 1e-6, "that is a variance: take the square root.")
     expect(abs(error - unpaired) > 1e-3, "both methods saw the same images: take the differences first, then std.")
     biased = (d.std(correction=0) / math.sqrt(n)).item()
-    expect(
-        abs(error - biased) > 1e-6, "the mean was estimated from the same values: n − 1 in the variance."
-    )
+    expect(abs(error - biased) > 1e-6, "the mean was estimated from the same values: n − 1 in the variance.")
     expect(abs(error - right) < 1e-6, f"the standard error here is {right:.4f}, got {error:.4f}.")
 
 
