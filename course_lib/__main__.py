@@ -102,7 +102,7 @@ def add_reproduce(commands):
     about = "measure the score table (five tasks, all methods, three noise levels); goes on where it was stopped"
     parser = commands.add_parser("reproduce", help=about, description=about)
     parser.add_argument("--data", metavar="FOLDER", help="CelebA's aligned images (img_align_celeba, or at half size)")
-    parser.add_argument("--quick", action="store_true", help="the astronaut alone, two tasks, one noise level; no data")
+    parser.add_argument("--quick", action="store_true", help="the astronaut, two tasks, one noise level, λ not tuned")
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
     parser.add_argument("--methods", nargs="+", choices=list(METHODS), default=list(METHODS))
     parser.add_argument(

@@ -144,10 +144,15 @@ class Experiment:
         return torch.cat(found), None if objectives[0] is None else torch.cat(objectives), seconds
 
     def tune(self, task, method, sigma):
-        """(λ, {λ: PSNR}) by climbing `GRID` from the method's start until both neighbours are worse, on validation."""
+        """(λ, {λ: PSNR}) by climbing `GRID` from the method's start until both neighbours are worse, on validation.
+
+        Without validation images λ is the start. A method without λ has None.
+        """
         if METHODS[method].start is None:
             return None, {}
         wanted = METHODS[method].start(sigma)
+        if len(self.validation) == 0:
+            return wanted, {}
         best = min(range(len(GRID)), key=lambda i: abs(math.log(GRID[i] / wanted)))
         scores = {}
 
@@ -215,6 +220,6 @@ def experiment_on_faces(folder, out, name="glow", images=50, validation=8, devic
 
 
 def experiment_on_the_astronaut(out, name="glow", device="cpu"):
-    """An `Experiment` that needs no data: measured on the astronaut's face, tuned on its mirror image."""
+    """An `Experiment` that needs no data: the astronaut's face, and no validation, so that λ is not tuned."""
     x = face().to(device)
-    return Experiment(load_model(name, device), x, x.flip(3), out, 1, describe(name)["sha256"])
+    return Experiment(load_model(name, device), x, x[:0], out, 1, describe(name)["sha256"])

@@ -111,3 +111,9 @@ def test_the_table_has_a_line_a_task_and_names_what_is_missing(experiment, tmp_p
     assert per_image("sr2", "tv", 0.05, tmp_path) == [25.0, 26.0]
     with pytest.raises(FileNotFoundError, match="was not measured"):
         per_image("sr2", "map", 0.05, tmp_path)
+
+
+def test_without_validation_images_lam_is_the_start(experiment):
+    alone = Experiment(experiment.model, experiment.test, experiment.test[:0], experiment.out)
+    assert alone.tune("deblurring", "map", 0.02) == (0.02**2 / 2, {})
+    assert alone.tune("sr2", "bicubic", 0.02) == (None, {})
