@@ -6,46 +6,39 @@
 
 With λ = σ²/2 the last is −σ² log p(x | y) up to a constant, for n ~ N(0, σ² I) and a flow's density p(x). The first two
 are one function of x = D(z) where D is a bijection; the last differs from them by the log-determinant. `splitting`
-solves the MAP by turns, data term and prior, while the noise that it assumes is annealed.
+solves the MAP by turns, data term and prior, while the noise that it assumes is annealed. `plug_and_play` is a module
+of its own: there the prior is a denoiser.
 """
 
 import math
-from dataclasses import dataclass, field
 
 import torch
 
+from course_lib import plug_and_play
 from course_lib.common import check, check_count, check_number, per_image, progress
 from course_lib.metrics import psnr
 from course_lib.operators import Identity
 from course_lib.regularizers import TV
+from course_lib.results import Reconstruction, data_term
 from course_lib.solvers import adam, lbfgs, primal_dual
 
+__all__ = [
+    "Reconstruction",
+    "analysis",
+    "analysis_objective",
+    "bayesian",
+    "data_term",
+    "map_estimate",
+    "map_objective",
+    "plug_and_play",
+    "recommended",
+    "splitting",
+    "synthesis",
+    "synthesis_objective",
+    "warm_start",
+]
+
 OPTIMIZERS = {"adam": adam, "lbfgs": lbfgs}
-
-
-@dataclass
-class Reconstruction:
-    """What a reconstruction returns.
-
-    Args:
-        image: x̂, [B, C, H, W], not clipped.
-        latent: ẑ, [B, D]: E(x̂).
-        history: curves [k + 1, B] over the steps: `objective`; with `truth` also `data` (½‖A x − y‖²), `psnr` (of the
-            image clipped to [0, 1]) and `latent` (‖z‖²/D).
-        lam: λ of each image, [B].
-        evaluations: gradients that each image has cost, [B].
-    """
-
-    image: torch.Tensor
-    latent: torch.Tensor
-    history: dict = field(default_factory=dict)
-    lam: torch.Tensor | None = None
-    evaluations: torch.Tensor | None = None
-
-
-def data_term(x, y, A):
-    """½‖A x − y‖² of each image, [B]."""
-    return 0.5 * (A(x) - y).flatten(1).square().sum(1)
 
 
 def synthesis_objective(z, y, A, model, lam):

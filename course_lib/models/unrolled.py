@@ -1,0 +1,168 @@
+"""Unrolled algorithms: K steps of a solver are K layers of a network, and what the theory fixes is learned instead.
+
+    LISTA      K steps of ISTA for a known matrix; matrices and thresholds are learned        Gregor & LeCun 2010
+    ADMMNet    K steps of ADMM for a known operator; ρ, step and shrinkage are learned        Yang et al. 2016
+
+Before training, each of them is its solver, step for step.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from course_lib.common import check, check_count, check_images, check_number
+
+
+def soft_threshold(v, threshold):
+    """sign(v) max(|v| − θ, 0) for a tensor θ >= 0 that broadcasts, the prox of θ‖·‖₁; differentiable in both."""
+    return v - torch.clamp(v, -threshold, threshold)
+
+
+class LISTA(nn.Module):
+    """K layers of ISTA for ẑ = argmin_z ½‖A z − y‖² + λ‖z‖₁, with learned matrices, thresholds (Gregor & LeCun 2010):
+
+        z⁺ = S_θ(W y + V z),  at the start  W = τAᵀ,  V = I − τAᵀA,  θ = τλ,  τ = 1/‖A‖²,
+
+    from z = 0, with the soft threshold S_θ. `coupled` keeps V = I − W A, as layers that find the true code must in the
+    limit (Chen et al. 2018): z⁺ = S_θ(z + W(y − A z)), with A known and fewer parameters.
+
+    Args:
+        A: the matrix, a float tensor [m, n]. layers: K >= 1. lam: λ > 0 of the start.
+        coupled: learn W and θ only. shared: one W (and V) for all layers, as in the paper; else one for each.
+
+    Data are [..., m] and codes [..., n]: the last dimension counts, all others are a batch. Raises ValueError for an A,
+    layers, lam or y that is not as above.
+    """
+
+    def __init__(self, A, layers=10, lam=0.1, coupled=False, shared=False):
+        super().__init__()
+        matrix = torch.is_tensor(A) and A.is_floating_point() and A.dim() == 2 and bool(A.isfinite().all())
+        check(matrix, "A", "a finite float tensor [m, n]", getattr(A, "shape", type(A).__name__))
+        check_count("layers", layers, low=1)
+        check_number("lam", lam, positive=True)
+        A = A.detach().clone()
+        tau = 1 / torch.linalg.matrix_norm(A, 2) ** 2
+        check(bool(tau.isfinite()), "A", "a matrix other than 0", "zeros")
+        self.layers, self.coupled, count = layers, coupled, 1 if shared else layers
+        self.register_buffer("A", A)
+        self.W = nn.Parameter((tau * A.mT).repeat(count, 1, 1))
+        if not coupled:
+            eye = torch.eye(A.shape[1], dtype=A.dtype, device=A.device)
+            self.V = nn.Parameter((eye - tau * A.mT @ A).repeat(count, 1, 1))
+        self.log_threshold = nn.Parameter((tau * lam).log().repeat(count))
+
+    def iterates(self, y):
+        """The codes after 0, 1, …, K layers: a list of K + 1 tensors [..., n], the first of zeros."""
+        fits = torch.is_tensor(y) and y.is_floating_point() and y.dim() > 1 and y.shape[-1] == len(self.A)
+        check(fits, "y", f"a float tensor [..., {len(self.A)}]", getattr(y, "shape", type(y).__name__))
+        z = y.new_zeros(*y.shape[:-1], self.A.shape[1])
+        codes, threshold = [z], self.log_threshold.exp()
+        for k in range(self.layers):
+            k = k % len(self.W)  # One matrix for all layers, if shared.
+            W = self.W[k].mT
+            v = z + (y - z @ self.A.mT) @ W if self.coupled else y @ W + z @ self.V[k].mT
+            z = soft_threshold(v, threshold[k])
+            codes.append(z)
+        return codes
+
+    def forward(self, y):
+        return self.iterates(y)[-1]
+
+    def freeze(self):
+        """For inference: no gradients of the weights."""
+        return self.requires_grad_(False).eval()
+
+
+def cosine_filters(size):
+    """The size² − 1 oscillating DCT atoms of size×size blocks, divided by size: [size² − 1, 1, size, size], float64.
+
+    With the constant atom they are a tight frame of all images with periodic borders: Σ_l W_lᵀ W_l = I.
+    """
+    k, i = torch.arange(size, dtype=torch.float64)[:, None], torch.arange(size, dtype=torch.float64)
+    C = torch.cos(math.pi * (2 * i + 1) * k / (2 * size))
+    C = C / C.norm(dim=1, keepdim=True)
+    atoms = torch.einsum("ai,bj->abij", C, C).reshape(size**2, 1, size, size)
+    return atoms[1:] / size
+
+
+def wrap(x, pad):
+    """The adjoint of periodic padding: what stands in the `pad` outer rows and columns is added on the other side."""
+    for dim in (2, 3):
+        n = x.shape[dim] - 2 * pad
+        first, x, last = x.split([pad, n, pad], dim)
+        x = torch.cat(
+            [x.narrow(dim, 0, pad) + last, x.narrow(dim, pad, n - 2 * pad), x.narrow(dim, n - pad, pad) + first], dim
+        )
+    return x
+
+
+class ADMMNet(nn.Module):
+    """K steps of ADMM for ½‖A x − y‖² + λ φ(x) with a learned prox, as ADMM-Net (Yang et al. 2016):
+
+        x⁺ = argmin_x ½‖A x − y‖² + (ρ/2)‖x − z + u‖²,
+        z⁺ = v − Σ_l W_lᵀ r_l(W_l v),   v = x⁺ + u,   r_l(c) = Σ_j a_lj clip(c, ±t_lj),
+        u⁺ = u + η(x⁺ − z⁺),
+
+    from z = u = 0; the estimate is z. Each layer has its own ρ, η, convolutions W_l (periodic borders) and odd
+    piecewise linear functions r_l: what the shrinkage c − r_l(c) takes away. A is not learned: it acts by `A.prox`.
+
+    At the start W_l are the `cosine_filters`, η = 1, and r_l clips at (λ/ρ)/side: z⁺ shrinks the DCT of every
+    side×side block of v by λ/ρ and averages over all positions of the blocks (cycle spinning, Coifman & Donoho 1995).
+    That map is the prox of a convex φ, so the untrained network is `solvers.admm` with φ, stopped after K steps.
+
+    Args:
+        layers: K >= 1. side: of the filters, odd. knots: number of breakpoints t_lj > 0 of each r_l; at the start
+            the j-th is at 2^j times the first, and has a_lj = 0 but for the first, which has 1. rho, lam: ρ, λ > 0.
+        fraction, sigma: of the measurements (`SubsampledTransform`), and noise, in training; the network does not use
+            them.
+
+    Channels are treated alike, one by one. Raises ValueError for arguments out of range, or an image smaller than W.
+    """
+
+    def __init__(self, layers=8, side=5, knots=2, rho=0.1, lam=0.03, fraction=0.3, sigma=0.01):
+        super().__init__()
+        for name, value in (("layers", layers), ("side", side), ("knots", knots)):
+            check_count(name, value, low=1)
+        check(side % 2 == 1 and side > 1, "side", "an odd integer > 1", side)
+        for name, value in (("rho", rho), ("lam", lam)):
+            check_number(name, value, positive=True)
+        self.config = {"layers": layers, "side": side, "knots": knots, "rho": rho, "lam": lam}
+        self.config |= {"fraction": fraction, "sigma": sigma}
+        dtype, filters = torch.get_default_dtype(), side**2 - 1
+        self.W = nn.Parameter(cosine_filters(side).to(dtype).repeat(layers, 1, 1, 1, 1))
+        self.a = nn.Parameter(torch.eye(knots)[0].reshape(-1, 1, 1, 1).repeat(layers, 1, filters, 1, 1).to(dtype))
+        breaks = lam / rho / side * 2.0 ** torch.arange(knots, dtype=dtype)
+        self.log_t = nn.Parameter(breaks.log().reshape(-1, 1, 1, 1).repeat(layers, 1, filters, 1, 1))
+        self.log_rho = nn.Parameter(torch.full((layers,), math.log(rho), dtype=dtype))
+        self.eta = nn.Parameter(torch.ones(layers, dtype=dtype))
+
+    def denoise(self, v, k):
+        """The prox of layer k: v − Σ_l W_lᵀ r_l(W_l v), [B, C, H, W]."""
+        check_images("v", v)
+        side, W = self.W.shape[-1], self.W[k]
+        check(min(v.shape[2:]) >= side, "v", f"images of at least {side}×{side}", v.shape)
+        c = F.conv2d(F.pad(v.flatten(0, 1)[:, None], [side // 2] * 4, "circular"), W)
+        t = self.log_t[k].exp()
+        removed = sum(a * t_j * F.hardtanh(c / t_j) for a, t_j in zip(self.a[k], t, strict=True))
+        return v - wrap(F.conv_transpose2d(removed, W), side // 2).reshape(v.shape)
+
+    def iterates(self, y, A):
+        """The images after 0, 1, …, K layers: a list of K + 1 batches [B, C, H, W], the first of zeros."""
+        check(torch.is_tensor(y) and bool(y.isfinite().all()), "y", "a finite tensor", "NaN, infinity or no tensor")
+        z = torch.zeros_like(A.T(y))
+        u, images, rho = z, [z], self.log_rho.exp()
+        for k in range(len(rho)):
+            x = A.prox(z - u, y, rho[k])
+            z = self.denoise(x + u, k)
+            u = u + self.eta[k] * (x - z)
+            images.append(z)
+        return images
+
+    def forward(self, y, A):
+        return self.iterates(y, A)[-1]
+
+    def freeze(self):
+        """For inference: no gradients of the weights."""
+        return self.requires_grad_(False).eval()

@@ -1,0 +1,229 @@
+"""Plug and play against solvers, dense solves and closed forms; the denoisers of scikit-image against our own."""
+
+import numpy as np
+import pytest
+import torch
+from skimage.restoration import denoise_nl_means, denoise_wavelet
+
+from course_lib import plug_and_play as pnp
+from course_lib import reconstruction
+from course_lib.data import photograph
+from course_lib.metrics import psnr
+from course_lib.operators import Blur, Downsample, Identity, Mask, Radon, random_mask, uniform_kernel
+from course_lib.regularizers import L1, TV, SquaredL2
+from course_lib.solvers import admm, ista, primal_dual
+
+OPERATORS = {
+    "blur": Blur(uniform_kernel(3, torch.float64)),
+    "mask": Mask(random_mask(6, 8, 0.4)),
+    "down": Downsample(2),
+    "radon": Radon((6, 8), [0, 40, 90], dtype=torch.float64),
+}
+
+
+def randn(*shape, seed=0):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def problem(name, batch=2, channels=2):
+    """(x, y, A) of small random images in float64."""
+    x = torch.rand((batch, channels, 6, 8), generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    A = OPERATORS[name]
+    return x, A(x) + 0.05 * randn(*A(x).shape, seed=2), A
+
+
+def norm(x):
+    return x.flatten(1).norm(dim=1)
+
+
+def identity(x, sigma):
+    return x
+
+
+def smoothing(x, sigma):
+    """A linear symmetric denoiser, half the image and half the mean of its four neighbours, whatever σ."""
+    return x / 2 + (x.roll(1, 2) + x.roll(-1, 2) + x.roll(1, 3) + x.roll(-1, 3)) / 8
+
+
+def matrix(f, shape):
+    """The matrix of a linear map of images [C, H, W], column by column."""
+    eye = torch.eye(int(np.prod(shape)), dtype=torch.float64)
+    return f(eye.reshape(-1, *shape)).flatten(1).mT
+
+
+METHODS = {
+    "admm": lambda y, A, f, **o: pnp.admm(y, A, f, 0.1, 0.5, **o),
+    "hqs": lambda y, A, f, **o: pnp.hqs(y, A, f, 0.05, **o),
+    "proximal gradient": lambda y, A, f, **o: pnp.proximal_gradient(y, A, f, 0.1, **o),
+    "red, fixed point": lambda y, A, f, **o: pnp.red(y, A, f, 0.1, 0.3, **o),
+    "red, gradient": lambda y, A, f, **o: pnp.red(y, A, f, 0.1, 0.3, method="gradient", **o),
+}
+
+
+@pytest.mark.parametrize("name", ["blur", "mask", "down"])
+def test_admm_with_the_prox_of_tv_is_admm(name):
+    _, y, A = problem(name)
+    phi, rho = TV(tolerance=1e-6, iterations=200), torch.tensor([0.05, 0.2], dtype=torch.float64)
+    strength = torch.tensor([0.3, 0.2], dtype=torch.float64)
+    lam = rho * strength**2
+    for steps in (1, 7):
+        ours = pnp.admm(y, A, pnp.proximal(phi), strength, rho, torch.zeros(2, 2, 6, 8).double(), steps=steps)
+        theirs = admm(A, y, phi, lam, rho, steps=steps, tolerance=0.0, balance=0)
+        assert (norm(ours.image - theirs.x) <= 1e-6 * norm(theirs.x)).all()
+    best = primal_dual(A, y, phi, lam, steps=5000, tolerance=1e-7).x
+    run = pnp.admm(y, A, pnp.proximal(TV(tolerance=1e-4)), strength, rho, steps=100)
+    assert (norm(run.image - best) <= 1e-2 * norm(best)).all()
+
+
+def test_proximal_gradient_with_a_prox_is_ista():
+    _, y, A = problem("radon")
+    tau = 1.5 / A.norm((2, 6, 8)) ** 2
+    ours = pnp.proximal_gradient(y, A, pnp.proximal(L1()), 0.1, torch.zeros(2, 2, 6, 8).double(), step=tau, steps=20)
+    theirs = ista(A, y, L1(), 0.1**2 / tau, step=tau, steps=20, tolerance=0.0)
+    assert (norm(ours.image - theirs.x) <= 1e-10 * norm(theirs.x)).all()
+    assert torch.allclose(ours.history["data"][-1], (A(theirs.x) - y).flatten(1).square().sum(1) / 2)
+
+
+CASES = [("admm", "blur"), ("admm", "radon"), ("proximal gradient", "blur"), ("proximal gradient", "down")]
+
+
+@pytest.mark.parametrize("method, name", CASES)
+def test_the_identity_denoiser_gives_least_squares(method, name):
+    _, y, A = problem(name)
+    x0 = randn(2, 2, 6, 8, seed=5)
+    M = matrix(A, (2, 6, 8))
+    # From x0 the gradient never leaves x0 + the range of Aᵀ: the least-squares solution nearest to x0.
+    right = x0.flatten(1) + (y.flatten(1) - x0.flatten(1) @ M.mT) @ torch.linalg.pinv(M).mT
+    if method == "admm":
+        run = pnp.admm(y, A, identity, 0.1, 1e-3, x0, steps=30)
+    else:
+        run = pnp.proximal_gradient(y, A, identity, 0.1, x0, step=1.9 / A.norm((2, 6, 8)) ** 2, steps=3000)
+    assert (norm(run.image - right.reshape(x0.shape)) <= 1e-3 * norm(x0)).all()
+
+
+@pytest.mark.parametrize("name", ["blur", "mask", "down"])
+@pytest.mark.parametrize("method", ["fixed point", "gradient"])
+def test_red_with_a_linear_symmetric_denoiser_is_its_closed_form(name, method):
+    _, y, A = problem(name)
+    lam = torch.tensor([0.3, 2.0], dtype=torch.float64)
+    M, W = (matrix(f, (2, 6, 8)) for f in (A, lambda x: smoothing(x, None)))
+    assert torch.equal(W, W.mT)
+    run = pnp.red(y, A, smoothing, 0.1, lam, method=method, steps=1500)
+    for b in range(2):
+        H = M.mT @ M + lam[b] * (torch.eye(len(W), dtype=torch.float64) - W)
+        right = torch.linalg.solve(H, M.mT @ y[b].flatten())
+        assert (run.image[b].flatten() - right).norm() <= 1e-4 * right.norm()
+    assert torch.equal(run.lam, lam)
+
+
+def test_hqs_alternates_its_two_closed_forms_with_the_schedule():
+    _, y, A = problem("mask")
+    seen, x0 = [], randn(2, 2, 6, 8, seed=3)
+
+    def shrink(x, s):
+        seen.append(s)
+        return x / (1 + s)
+
+    run = pnp.hqs(y, A, shrink, 0.05, x0, start=0.4, lam=0.5, steps=4)
+    assert np.allclose(seen, 0.4 * (0.05 / 0.4) ** (np.arange(4) / 3))
+    z, M = x0, matrix(A, (2, 6, 8))
+    for s in seen:
+        rho = 0.5 * 0.05**2 / s**2
+        H = M.mT @ M + rho * torch.eye(len(M), dtype=torch.float64)
+        z = torch.linalg.solve(H, (y.flatten(1) @ M + rho * z.flatten(1)).mT).mT.reshape(x0.shape) / (1 + s)
+    assert (norm(run.image - z) <= 1e-10 * norm(z)).all()
+    last = []
+    pnp.hqs(y, A, lambda x, s: last.append(s) or x, 0.0, steps=3)
+    assert last[-1] == pytest.approx(0.5 / 255)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_an_image_alone_is_as_in_a_batch_and_the_history_has_a_row_a_step(name):
+    x, y, A = problem("blur")
+    run = METHODS[name](y, A, pnp.proximal(TV()), steps=5, truth=x)
+    for b in range(2):
+        alone = METHODS[name](y[b : b + 1], A, pnp.proximal(TV()), steps=5)
+        assert torch.allclose(alone.image[0], run.image[b], rtol=0, atol=1e-12)
+    assert all(run.history[key].shape == (6, 2) for key in ("data", "change", "psnr"))
+    assert torch.equal(run.history["psnr"][-1], psnr(run.image.clamp(0, 1), x))
+    assert torch.allclose(run.history["data"][0], reconstruction.data_term(A.T(y) / A.norm((2, 6, 8)) ** 2, y, A))
+    assert (run.history["change"] > 0).all() and run.evaluations.tolist() == [5, 5] and run.latent is None
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_dtype_and_device_follow_the_data(name, device):
+    y = torch.rand(1, 1, 8, 8, device=device)
+    run = METHODS[name](y, Identity(), pnp.tv, steps=2)
+    assert run.image.dtype == torch.float32 and run.image.device.type == device and not run.image.requires_grad
+
+
+def test_denoisers_that_are_made_of_others():
+    x = torch.rand(2, 3, 6, 8, dtype=torch.float64)
+    sigma = torch.tensor([0.1, 0.5], dtype=torch.float64)
+    ridge = pnp.proximal(SquaredL2())
+    assert torch.allclose(ridge(x, sigma), x / (1 + sigma.square().reshape(2, 1, 1, 1)))
+    assert torch.allclose(pnp.averaged(ridge, 0.25)(x, 0.5), 0.75 * x + 0.25 * x / 1.25)
+    grey = pnp.channelwise(pnp.proximal(TV(tolerance=1e-8)))(x, sigma)
+    assert torch.allclose(grey, pnp.proximal(TV(coupled=False, tolerance=1e-8))(x, sigma), atol=1e-6)
+
+
+def test_scikit_images_denoisers_keep_their_meaning():
+    x = photograph("cat", 48).double()
+    noisy = x + 0.1 * randn(*x.shape)
+    batch, sigma = torch.cat([noisy, x]), torch.tensor([0.1, 0.02], dtype=torch.float64)
+    ours = TV(coupled=False, tolerance=1e-6, iterations=3000).prox(noisy, 0.08)
+    assert (norm(pnp.tv(noisy, 0.1, weight=0.8) - ours) <= 3e-3 * norm(ours)).all()
+    image = noisy[0].permute(1, 2, 0).numpy()
+    options = dict(patch_size=5, patch_distance=6, h=0.08, sigma=0.1, channel_axis=-1)
+    assert np.allclose(pnp.nlm(noisy, 0.1)[0].permute(1, 2, 0), denoise_nl_means(image, **options))
+    direct = denoise_wavelet(image, sigma=0.1, wavelet="db2", channel_axis=-1)
+    assert np.allclose(pnp.wavelet(noisy, 0.1)[0].permute(1, 2, 0), direct)
+    for f in (pnp.tv, pnp.nlm, pnp.wavelet):
+        assert psnr(f(noisy, 0.1).clamp(0, 1), x) > psnr(noisy.clamp(0, 1), x) + 2
+        together = f(batch, sigma)
+        assert torch.allclose(together[1:], f(batch[1:], 0.02)) and torch.equal(f(x, 0.0), x)
+    double = pnp.from_numpy(lambda image, s, factor=2: factor * image + s)
+    assert torch.allclose(double(x, 0.5, factor=3), 3 * x + 0.5)
+
+
+BAD = {
+    "y": dict(y=torch.full((1, 1, 6, 8), float("nan"))),
+    "x0": dict(x0=torch.full((1, 1, 6, 8), float("inf"))),
+    "truth": dict(truth=torch.zeros(1, 1, 6, 7)),
+    "steps": dict(steps=-1),
+    "denoiser": dict(denoiser=lambda x, s: x[..., 1:]),
+}
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("name", BAD)
+def test_bad_arguments_raise(method, name):
+    arguments = dict(y=torch.rand(1, 1, 6, 8), A=Identity(), denoiser=identity, steps=1) | BAD[name]
+    y, A, f = (arguments.pop(key) for key in ("y", "A", "denoiser"))
+    with pytest.raises(ValueError, match=f"^{name}: "):
+        METHODS[method](y, A, f, **arguments)
+
+
+def test_bad_parameters_raise():
+    y, A = torch.rand(2, 1, 6, 8), Identity()
+    calls = {
+        "strength": lambda: pnp.admm(y, A, identity, -0.1),
+        "rho": lambda: pnp.admm(y, A, identity, 0.1, 0.0),
+        "sigma": lambda: pnp.hqs(y, A, identity, -0.1),
+        "start": lambda: pnp.hqs(y, A, identity, 0.1, start=0.0),
+        "end": lambda: pnp.hqs(y, A, identity, 0.1, end=-1.0),
+        "lam": lambda: pnp.red(y, A, identity, 0.1, torch.tensor([1.0, 0.0])),
+        "method": lambda: pnp.red(y, A, identity, 0.1, 1.0, method="newton"),
+        "step": lambda: pnp.proximal_gradient(y, A, identity, 0.1, step=2.0),
+        "weight": lambda: pnp.averaged(identity, 0.0),
+        "denoiser": lambda: pnp.admm(y, A, "nlm", 0.1),
+    }
+    for name, call in calls.items():
+        with pytest.raises(ValueError, match=f"^{name}: "):
+            call()
+    with pytest.raises(ValueError, match=r"^y: expected the shape of A\(x0\)"):
+        pnp.admm(y, A, identity, 0.1, x0=torch.zeros(2, 1, 6, 7))
+
+
+def test_it_is_part_of_reconstruction():
+    assert reconstruction.plug_and_play is pnp
