@@ -14,9 +14,9 @@ One equation is the map: x̂ = argmin_x ½‖A x − y‖² + λ φ(x). The nota
 | D, E | generator (decoder) z ↦ x, encoder x ↦ z; for a flow E = D⁻¹ | `model.decode(z)`, `model.encode(x)` |
 | J_E | Jacobian of E; log|det J_E(x)| | `logdet` |
 
-Modules, from the ground up: `operators`, `patches`, `regularizers`, `metrics`, `data`, `spectra`, `phantom`, `models`,
-`weights`, `solvers`, `selection`, `compressed_sensing`, `plug_and_play`, `reconstruction`, `training`, `plots`, `widgets`,
-`exercises`, `experiments`.
+Modules, from the ground up: `operators`, `patches`, `regularizers`, `metrics`, `data`, `spectra`, `phantom`,
+`models`, `weights`, `solvers`, `selection`, `compressed_sensing`, `plug_and_play`, `reconstruction`, `training`,
+`plots`, `widgets`, `exercises`, `experiments`.
 """
 
 __version__ = "0.1.0"
