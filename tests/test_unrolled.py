@@ -68,7 +68,7 @@ def test_lista_layers_follow_their_own_parameters():
         for k in range(2):
             V = torch.eye(20, dtype=torch.float64) - net.W[k] @ A.matrix if coupled else net.V[k]
             v = torch.einsum("nm,bcdm->bcdn", net.W[k], y) + torch.einsum("ij,bcdj->bcdi", V, z)
-            z = v.sign() * (v.abs() - net.log_threshold[k].exp()).clamp_min(0)
+            z = v.sign() * (v.abs() - net.threshold[k].abs()).clamp_min(0)
         assert relative(net(y), z) < 1e-12
 
 
@@ -156,12 +156,12 @@ def test_the_learned_prox_is_what_it_says(double):
     for p in net.parameters():
         p += 0.2 * randn(*p.shape, seed=3)
     v = randn(1, 2, 5, 7, seed=4)
-    K = torch.stack([F_l(v, W_l[0]) for W_l in net.W[1]], 1)  # [1, L, C, H, W]
-    t = net.log_t[1].exp()[:, None]  # [J, 1, L, 1, 1]
-    r = sum(a[None, :, None] * K.clamp(-s[:, :, None], s[:, :, None]) for a, s in zip(net.a[1], t, strict=True))
+    K = torch.stack([F_l(v, W_l) for W_l in net.W[1]], 1)  # [1, L, C, H, W]
+    a, t = (p[:, None, :, None, None, None] for p in (net.a[1], net.log_t[1].exp()))  # [J, 1, L, 1, 1, 1]
+    r = (a * K.clamp(-t, t)).sum(0)
     # ⟨W_lᵀ r, e⟩ = ⟨r, W_l e⟩: the adjoint from autograd of the direct convolutions.
     u = v.clone().requires_grad_()
-    (right,) = torch.autograd.grad((torch.stack([F_l(u, W_l[0]) for W_l in net.W[1]], 1) * r).sum(), u)
+    (right,) = torch.autograd.grad((torch.stack([F_l(u, W_l) for W_l in net.W[1]], 1) * r).sum(), u)
     assert relative(v - net.denoise(v, 1), right) < 1e-12
 
 

@@ -51,14 +51,14 @@ class LISTA(nn.Module):
         if not coupled:
             eye = torch.eye(A.shape[1], dtype=A.dtype, device=A.device)
             self.V = nn.Parameter((eye - tau * A.mT @ A).repeat(count, 1, 1))
-        self.log_threshold = nn.Parameter((tau * lam).log().repeat(count))
+        self.threshold = nn.Parameter((tau * lam).repeat(count))
 
     def iterates(self, y):
         """The codes after 0, 1, …, K layers: a list of K + 1 tensors [..., n], the first of zeros."""
         fits = torch.is_tensor(y) and y.is_floating_point() and y.dim() > 1 and y.shape[-1] == len(self.A)
         check(fits, "y", f"a float tensor [..., {len(self.A)}]", getattr(y, "shape", type(y).__name__))
         z = y.new_zeros(*y.shape[:-1], self.A.shape[1])
-        codes, threshold = [z], self.log_threshold.exp()
+        codes, threshold = [z], self.threshold.abs()
         for k in range(self.layers):
             k = k % len(self.W)  # One matrix for all layers, if shared.
             W = self.W[k].mT
@@ -131,21 +131,21 @@ class ADMMNet(nn.Module):
         self.config = {"layers": layers, "side": side, "knots": knots, "rho": rho, "lam": lam}
         self.config |= {"fraction": fraction, "sigma": sigma}
         dtype, filters = torch.get_default_dtype(), side**2 - 1
-        self.W = nn.Parameter(cosine_filters(side).to(dtype).repeat(layers, 1, 1, 1, 1))
-        self.a = nn.Parameter(torch.eye(knots)[0].reshape(-1, 1, 1, 1).repeat(layers, 1, filters, 1, 1).to(dtype))
+        self.W = nn.Parameter(cosine_filters(side).to(dtype)[None, :, 0].repeat(layers, 1, 1, 1))
+        self.a = nn.Parameter(torch.eye(knots, dtype=dtype)[0, :, None].repeat(layers, 1, filters))
         breaks = lam / rho / side * 2.0 ** torch.arange(knots, dtype=dtype)
-        self.log_t = nn.Parameter(breaks.log().reshape(-1, 1, 1, 1).repeat(layers, 1, filters, 1, 1))
+        self.log_t = nn.Parameter(breaks.log()[:, None].repeat(layers, 1, filters))
         self.log_rho = nn.Parameter(torch.full((layers,), math.log(rho), dtype=dtype))
         self.eta = nn.Parameter(torch.ones(layers, dtype=dtype))
 
     def denoise(self, v, k):
         """The prox of layer k: v − Σ_l W_lᵀ r_l(W_l v), [B, C, H, W]."""
         check_images("v", v)
-        side, W = self.W.shape[-1], self.W[k]
+        side, W = self.W.shape[-1], self.W[k][:, None]
         check(min(v.shape[2:]) >= side, "v", f"images of at least {side}×{side}", v.shape)
         c = F.conv2d(F.pad(v.flatten(0, 1)[:, None], [side // 2] * 4, "circular"), W)
-        t = self.log_t[k].exp()
-        removed = sum(a * t_j * F.hardtanh(c / t_j) for a, t_j in zip(self.a[k], t, strict=True))
+        a, t = self.a[k][..., None, None], self.log_t[k].exp()[..., None, None]  # [J, L, 1, 1]
+        removed = sum(a_j * t_j * F.hardtanh(c / t_j) for a_j, t_j in zip(a, t, strict=True))
         return v - wrap(F.conv_transpose2d(removed, W), side // 2).reshape(v.shape)
 
     def iterates(self, y, A):
