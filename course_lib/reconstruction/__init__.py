@@ -1,0 +1,38 @@
+"""Generative priors at work: x̂ from y = A x + n and a model with `encode` (E) and `decode` (D).
+
+    synthesis (3)   x̂ = D(argmin_z ½‖A D(z) − y‖² + λ‖z‖²)                         Bora et al. 2017, Asim et al. 2020
+    analysis (4)    x̂ = argmin_x ½‖A x − y‖² + λ‖E(x)‖²                            Oberlin & Verm 2021
+    MAP             x̂ = argmin_x ½‖A x − y‖² + λ(‖E(x)‖² − 2 log|det J_E(x)|)
+
+With λ = σ²/2 the last is −σ² log p(x | y) up to a constant, for n ~ N(0, σ² I) and a flow's density p(x). The first two
+are one function of x = D(z) where D is a bijection; the last differs from them by the log-determinant. `splitting`
+solves the MAP by turns, data term and prior, while the noise that it assumes is annealed. `plug_and_play` is a module
+of its own: there the prior is a denoiser.
+"""
+
+from course_lib import plug_and_play
+from course_lib.reconstruction.base import (
+    analysis_objective,
+    bayesian,
+    map_objective,
+    synthesis_objective,
+    warm_start,
+)
+from course_lib.reconstruction.estimates import analysis, map_estimate, recommended, splitting, synthesis
+from course_lib.results import Reconstruction, data_term
+
+__all__ = [
+    "Reconstruction",
+    "analysis",
+    "analysis_objective",
+    "bayesian",
+    "data_term",
+    "map_estimate",
+    "map_objective",
+    "plug_and_play",
+    "recommended",
+    "splitting",
+    "synthesis",
+    "synthesis_objective",
+    "warm_start",
+]

@@ -1,0 +1,67 @@
+"""What the methods share: the objectives, the checks of a problem, a descent that records its curves, cheap starts."""
+
+import torch
+
+from course_lib.common import check, per_image
+from course_lib.metrics import psnr
+from course_lib.regularizers import TV
+from course_lib.results import data_term
+from course_lib.solvers import adam, lbfgs, primal_dual
+
+OPTIMIZERS = {"adam": adam, "lbfgs": lbfgs}
+
+
+def synthesis_objective(z, y, A, model, lam):
+    """½‖A D(z) − y‖² + λ‖z‖² (3), [B]."""
+    return data_term(model.decode(z), y, A) + lam * z.square().sum(1)
+
+
+def analysis_objective(x, y, A, model, lam):
+    """½‖A x − y‖² + λ‖E(x)‖² (4), [B]; E(x) is the mean for a model that encodes to a mean and a variance."""
+    return data_term(x, y, A) + lam * model.encode(x)[0].square().sum(1)
+
+
+def map_objective(x, y, A, model, lam):
+    """½‖A x − y‖² + λ(‖E(x)‖² − 2 log|det J_E(x)|), [B], for a flow."""
+    z, logdet = model.encode(x)
+    return data_term(x, y, A) + lam * (z.square().sum(1) - 2 * logdet)
+
+
+def check_problem(y, A, model, lam, x0, truth):
+    """λ as a tensor [B]; ValueError for a NaN in y, a λ < 0, or images that don't fit."""
+    check(torch.is_tensor(y) and y.dim() == 4 and len(y) > 0, "y", "images [B, C, H, W], B > 0", getattr(y, "shape", y))
+    check(bool(y.isfinite().all()), "y", "finite values", "NaN or infinity")
+    parameter = next(model.parameters())
+    check(parameter.device == y.device, "y", f"a tensor on {parameter.device}, where the model is", y.device)
+    for name, image in (("x0", x0), ("truth", truth)):
+        check(image is None or len(image) == len(y), name, f"{len(y)} images, as y", getattr(image, "shape", image))
+    return per_image("lam", lam, y)
+
+
+def minimize(objective, start, optimizer, steps, lr, image_of, problem, truth, disable):
+    """Run one of `OPTIMIZERS` and record the curves of `Reconstruction`, which cost a `decode` a step in z."""
+    check(optimizer in OPTIMIZERS, "optimizer", f"one of {sorted(OPTIMIZERS)}", repr(optimizer))
+    (y, A), curves = problem, {"data": [], "psnr": [], "latent": []}
+
+    @torch.no_grad()
+    def record(k, u):
+        x, z = image_of(u)
+        curves["data"].append(data_term(x, y, A))
+        curves["psnr"].append(psnr(x.clamp(0, 1), truth))
+        curves["latent"].append(z.square().mean(1))
+
+    options = {"lr": lr} if optimizer == "adam" else {}
+    callback = record if truth is not None else None
+    result = OPTIMIZERS[optimizer](objective, start, steps, callback=callback, disable=disable, **options)
+    curves = {name: torch.stack(rows) for name, rows in curves.items() if rows}
+    return result, result.history | curves
+
+
+def bayesian(sigma):
+    """λ = σ²/2, which makes `map_objective` the negative log-posterior; σ counts as half a grey level at least."""
+    return max(sigma, 0.5 / 255) ** 2 / 2
+
+
+def warm_start(y, A, sigma=0.01):
+    """A cheap start: x0 = argmin_x ½‖A x − y‖² + λ TV(x), λ = σ/10, where σ counts as half a grey level at least."""
+    return primal_dual(A, y, TV(), 0.1 * max(sigma, 0.5 / 255), steps=300).x
