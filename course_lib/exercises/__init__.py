@@ -24,6 +24,12 @@ from course_lib.exercises.inverse_problems import (
     check_null_part,
     check_worst_conditioned,
 )
+from course_lib.exercises.plug_and_play import (
+    check_averaged,
+    check_pnp_step,
+    check_pnp_strength,
+    check_rescaled,
+)
 from course_lib.exercises.sparsity import (
     check_frame,
     check_group_threshold,
@@ -48,6 +54,7 @@ from course_lib.exercises.variational_regularization import (
 __all__ = [
     "check_actnorm_logdet",
     "check_aggregation",
+    "check_averaged",
     "check_bits_per_dim",
     "check_coupling_inverse",
     "check_dictionary_update",
@@ -72,10 +79,13 @@ __all__ = [
     "check_null_part",
     "check_overlap_gain",
     "check_paired_gain",
+    "check_pnp_step",
+    "check_pnp_strength",
     "check_posterior_mean",
     "check_psnr",
     "check_ranks",
     "check_rates",
+    "check_rescaled",
     "check_rho",
     "check_same_minimizers",
     "check_soft_threshold",
