@@ -226,7 +226,8 @@ def nlm(image, sigma, patch=5, distance=6, h=0.8):
     """Non-local means (Buades, Coll & Morel 2005) by scikit-image: patches of `patch`² pixels, searched up to
     `distance` pixels away, with filter strength h·σ."""
     options = dict(patch_size=patch, patch_distance=distance, h=h * sigma, sigma=sigma, fast_mode=True)
-    return denoise_nl_means(image, channel_axis=-1, **options)
+    # scikit-image drops the channel axis of a grey image here, and only here.
+    return denoise_nl_means(image, channel_axis=-1, **options).reshape(image.shape)
 
 
 @from_numpy

@@ -182,6 +182,8 @@ def test_scikit_images_denoisers_keep_their_meaning():
         assert psnr(f(noisy, 0.1).clamp(0, 1), x) > psnr(noisy.clamp(0, 1), x) + 2
         together = f(batch, sigma)
         assert torch.allclose(together[1:], f(batch[1:], 0.02)) and torch.equal(f(x, 0.0), x)
+        grey = f(noisy[:, :1], 0.1)
+        assert grey.shape == (1, 1, 48, 48) and psnr(grey.clamp(0, 1), x[:, :1]) > psnr(noisy[:, :1], x[:, :1]) + 2
     double = pnp.from_numpy(lambda image, s, factor=2: factor * image + s)
     assert torch.allclose(double(x, 0.5, factor=3), 3 * x + 0.5)
 
