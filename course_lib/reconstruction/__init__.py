@@ -7,7 +7,7 @@
 With λ = σ²/2 the last is −σ² log p(x | y) up to a constant, for n ~ N(0, σ² I) and a flow's density p(x). The first two
 are one function of x = D(z) where D is a bijection; the last differs from them by the log-determinant. `splitting`
 solves the MAP by turns, data term and prior, while the noise that it assumes is annealed. `plug_and_play` is a module
-of its own: there the prior is a denoiser.
+of its own: there the prior is a denoiser. `sample_posterior` asks not for one image but for all that are probable.
 """
 
 from course_lib import plug_and_play
@@ -19,18 +19,30 @@ from course_lib.reconstruction.base import (
     warm_start,
 )
 from course_lib.reconstruction.estimates import analysis, map_estimate, recommended, splitting, synthesis
+from course_lib.reconstruction.posterior import (
+    Posterior,
+    effective_size,
+    laplace,
+    sample_posterior,
+    split_rhat,
+)
 from course_lib.results import Reconstruction, data_term
 
 __all__ = [
+    "Posterior",
     "Reconstruction",
     "analysis",
     "analysis_objective",
     "bayesian",
     "data_term",
+    "effective_size",
+    "laplace",
     "map_estimate",
     "map_objective",
     "plug_and_play",
     "recommended",
+    "sample_posterior",
+    "split_rhat",
     "splitting",
     "synthesis",
     "synthesis_objective",

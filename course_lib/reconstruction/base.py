@@ -27,15 +27,15 @@ def map_objective(x, y, A, model, lam):
     return data_term(x, y, A) + lam * (z.square().sum(1) - 2 * logdet)
 
 
-def check_problem(y, A, model, lam, x0, truth):
-    """λ as a tensor [B]; ValueError for a NaN in y, a λ < 0, or images that don't fit."""
+def check_problem(y, A, model, lam, x0, truth, name="lam"):
+    """λ (or σ, by its `name`) as a tensor [B]; ValueError for a NaN in y, a λ < 0, or images that don't fit."""
     check(torch.is_tensor(y) and y.dim() == 4 and len(y) > 0, "y", "images [B, C, H, W], B > 0", getattr(y, "shape", y))
     check(bool(y.isfinite().all()), "y", "finite values", "NaN or infinity")
     parameter = next(model.parameters())
     check(parameter.device == y.device, "y", f"a tensor on {parameter.device}, where the model is", y.device)
-    for name, image in (("x0", x0), ("truth", truth)):
-        check(image is None or len(image) == len(y), name, f"{len(y)} images, as y", getattr(image, "shape", image))
-    return per_image("lam", lam, y)
+    for argument, image in (("x0", x0), ("truth", truth)):
+        check(image is None or len(image) == len(y), argument, f"{len(y)} images, as y", getattr(image, "shape", image))
+    return per_image(name, lam, y)
 
 
 def minimize(objective, start, optimizer, steps, lr, image_of, problem, truth, disable):

@@ -1,0 +1,237 @@
+"""Sampling the posterior of the latent, p(z | y) ∝ exp(−‖A D(z) − y‖²/(2σ²) − ‖z‖²/2), and what samples are worth.
+
+Holden, Pereyra & Zygalakis (2022, arXiv 2103.10182) sample it for the decoder of a VAE or a GAN: the image is on the
+manifold x = D(z). For a flow it is the exact posterior of x, since x = D(z) has density p(x).
+
+Both samplers use a reference Gaussian N(m, C), C = L Lᵀ, by default the prior N(0, I); `laplace` finds a better one.
+
+    pCN    z' = m + √(1 − β²)(z − m) + β L ξ             Cotter et al. 2013, arXiv 1202.0709
+    MALA   z' = z − τ C ∇U(z) + √(2τ) L ξ,   U = −log p(z | y)     Roberts & Tweedie 1996
+
+with ξ ~ N(0, I), each followed by the accept-reject step that makes p(z | y) exact.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from course_lib.common import check, check_count, check_number, per_image, progress
+from course_lib.reconstruction.base import check_problem
+from course_lib.results import data_term
+
+TARGETS = {"pcn": 0.3, "mala": 0.57}
+"""The acceptance that the burn-in steers to (Roberts & Rosenthal 1998 for MALA)."""
+
+
+@dataclass
+class Posterior:
+    """What a sampler has found for images [B, C, H, W] with latents of dimension D.
+
+    Args:
+        mean, std: of x = D(z), pixel by pixel, [B, C, H, W]. samples: the latents kept, [S, chains, B, D].
+        acceptance: share of accepted proposals after the burn-in, [B]. step: β or τ, [B].
+        rhat: the largest split R̂ of the coordinates of z, [B]. ess: their least effective sample size, [B].
+    """
+
+    mean: torch.Tensor
+    std: torch.Tensor
+    samples: torch.Tensor
+    acceptance: torch.Tensor
+    step: torch.Tensor
+    rhat: torch.Tensor
+    ess: torch.Tensor
+
+
+def energy(z, y, A, model, sigma):
+    """U(z) = ‖A D(z) − y‖²/(2σ²) + ‖z‖²/2, [B]; sigma: a tensor [B]."""
+    return data_term(model.decode(z), y, A) / sigma.square() + 0.5 * z.square().sum(1)
+
+
+def laplace(z, y, A, model, sigma):
+    """The Gaussian N(z, C) that fits the posterior at z, as L with C = L Lᵀ, [B, D, D]:
+
+        C = (I + JᵀJ/σ²)⁻¹,   J the Jacobian of A D at z (Gauss-Newton: no second derivatives of D).
+
+    It takes D tangents through the decoder and D × D matrices: for latents of some hundred dimensions.
+    """
+    eye, columns = torch.eye(z.shape[1], dtype=z.dtype, device=z.device), []
+    for e in eye:
+        tangent = torch.func.jvp(lambda v: A(model.decode(v)), (z,), (e.expand_as(z),))[1]
+        columns.append(tangent.flatten(1))
+    J = torch.stack(columns, 2)  # [B, N, D]
+    precision = eye + J.mT @ J / per_image("sigma", sigma, y).square()[:, None, None]
+    # precision = R Rᵀ, hence C = R⁻ᵀ R⁻¹ and L = R⁻ᵀ.
+    R = torch.linalg.cholesky(precision)
+    return torch.linalg.solve_triangular(R, eye.expand_as(R), upper=False).mT
+
+
+class Chains:
+    """The state of `chains` × B runs, a row each (all images of the first chain first), and the two proposals."""
+
+    def __init__(self, problem, z0, reference, method, chains, seeds):
+        self.y, self.A, self.model, self.sigma = problem
+        self.method, self.chains = method, chains
+        self.generators = [torch.Generator(z0.device).manual_seed(seed) for seed in seeds]
+        self.m, self.L = reference
+        B, D = self.m.shape
+        self.z = z0.repeat(chains, 1) + self.colour(self.noise((chains, D)))
+        self.log_step = torch.full((B,), math.log(0.5 if method == "mala" else 0.3), dtype=self.z.dtype).to(self.z)
+        self.U, self.g = self.evaluate(self.z)
+        self.accepted = torch.zeros_like(self.log_step)
+
+    def noise(self, shape):
+        """N(0, I) for each image from its own generator, so that an image alone draws what it draws in a batch."""
+        drawn = [torch.randn(shape, generator=g, device=g.device, dtype=self.m.dtype) for g in self.generators]
+        return torch.stack(drawn, 1).flatten(0, 1)
+
+    def colour(self, v):
+        """L v for each image, [chains B, D]."""
+        return v if self.L is None else torch.einsum("bij,cbj->cbi", self.L, self.fold(v)).flatten(0, 1)
+
+    def whiten(self, v):
+        """L⁻¹ v for each image, [chains B, D]."""
+        if self.L is None:
+            return v
+        solved = torch.linalg.solve_triangular(self.L, self.fold(v).permute(1, 2, 0), upper=True)
+        return solved.permute(2, 0, 1).flatten(0, 1)
+
+    def colour_transposed(self, v):
+        """Lᵀ v for each image, [chains B, D]."""
+        return v if self.L is None else torch.einsum("bji,cbj->cbi", self.L, self.fold(v)).flatten(0, 1)
+
+    def fold(self, v):
+        return v.reshape(self.chains, len(self.m), -1)
+
+    @property
+    def step(self):
+        """β (at most 1) or τ, [B]."""
+        return self.log_step.exp().clamp_max(1 if self.method == "pcn" else torch.inf)
+
+    def evaluate(self, z):
+        """U(z), [chains B], and for MALA ∇U(z)."""
+        y, sigma = self.y.repeat(self.chains, 1, 1, 1), self.sigma.repeat(self.chains)
+        if self.method == "pcn":
+            return energy(z, y, self.A, self.model, sigma), None
+        with torch.enable_grad():
+            z = z.detach().requires_grad_()
+            U = energy(z, y, self.A, self.model, sigma)
+            return U.detach(), torch.autograd.grad(U.sum(), z)[0]
+
+    def propose(self):
+        """(z', U', ∇U', log of the Hastings ratio)."""
+        step, xi = self.step.repeat(self.chains)[:, None], self.noise((self.chains, self.m.shape[1]))
+        m = self.m.repeat(self.chains, 1)
+        if self.method == "pcn":
+            z = m + (1 - step.square()).sqrt() * (self.z - m) + step * self.colour(xi)
+            U, g = self.evaluate(z)
+            # pCN leaves N(m, C) as it is; what remains is the ratio of the posterior to it.
+            reference = [0.5 * self.whiten(v - m).square().sum(1) for v in (self.z, z)]
+            return z, U, g, self.U - U + reference[1] - reference[0]
+        z = self.z - step * self.colour(self.colour_transposed(self.g)) + (2 * step).sqrt() * self.colour(xi)
+        U, g = self.evaluate(z)
+        # q(z | z') against q(z' | z), both Gaussian with covariance 2τC.
+        back = self.whiten(self.z - z) + step * self.colour_transposed(g)
+        return z, U, g, self.U - U + 0.5 * xi.square().sum(1) - back.square().sum(1) / (4 * step[:, 0])
+
+    def advance(self, adapt):
+        """One step of every chain; `adapt` is the gain with which the step size follows the acceptance, or 0."""
+        z, U, g, log_ratio = self.propose()
+        drawn = [torch.rand(self.chains, generator=g_, device=g_.device, dtype=z.dtype) for g_ in self.generators]
+        accept = torch.stack(drawn, 1).flatten().log() < log_ratio.nan_to_num(-torch.inf)
+        self.z, self.U = torch.where(accept[:, None], z, self.z), torch.where(accept, U, self.U)
+        self.g = None if g is None else torch.where(accept[:, None], g, self.g)
+        share = accept.to(z.dtype).reshape(self.chains, -1).mean(0)
+        self.accepted = self.accepted + share
+        self.log_step = self.log_step + adapt * (share - TARGETS[self.method])
+
+
+@torch.no_grad()
+def sample_posterior(
+    y,
+    A,
+    model,
+    sigma,
+    z0=None,
+    reference=None,
+    *,
+    method="mala",
+    chains=4,
+    steps=1000,
+    burn=500,
+    thin=10,
+    seeds=0,
+    disable=True,
+):
+    """Samples of p(z | y) by pCN or MALA, and the mean and standard deviation of x = D(z).
+
+    Args:
+        y, A, model: observations [B, ...], their operator, and a model with `decode` and `dim`.
+        sigma: σ > 0 of y given z, a number or a tensor [B]. For a VAE with p(x|z) = N(D(z), ηI) and a mask A it is
+            √(σ² + η): what the decoder can't say is noise too.
+        z0: starts [B, D], around which the chains spread as the reference does; by default its mean.
+        reference: (m, L) of the Gaussian N(m, L Lᵀ), [B, D] and [B, D, D] or None for L = I; by default the prior.
+        chains: at least 2. steps: kept after `burn` others, in which the step size adapts. thin: of `samples`.
+        seeds: one for each image, or the first of them.
+
+    Raises ValueError for arguments out of range.
+    """
+    check(method in TARGETS, "method", f"one of {sorted(TARGETS)}", repr(method))
+    for name, value, low in (("chains", chains, 2), ("steps", steps, 4), ("burn", burn, 0), ("thin", thin, 1)):
+        check_count(name, value, low)
+    check(thin <= steps // 4, "thin", f"at most steps/4 = {steps // 4}", thin)
+    sigma = check_problem(y, A, model, sigma, z0, None, name="sigma")
+    check_number("sigma", sigma.min().item(), positive=True)
+    seeds = list(range(seeds, seeds + len(y))) if isinstance(seeds, int) else list(seeds)
+    check(len(seeds) == len(y), "seeds", f"one integer, or one for each of {len(y)} images", seeds)
+    zeros = torch.zeros(len(y), model.dim, dtype=y.dtype, device=y.device)
+    m, L = reference or (zeros, None)
+    z0 = m if z0 is None else z0
+    for name, value, shape in (("z0", z0, zeros.shape), ("reference", m, zeros.shape), ("reference", L, None)):
+        shape = (*zeros.shape, model.dim) if shape is None else shape
+        check(value is None or value.shape == shape, name, f"shape {list(shape)}", getattr(value, "shape", value))
+    run = Chains((y, A, model, sigma), z0, (m, L), method, chains, seeds)
+    kept, images, squares, count = [], 0.0, 0.0, 0
+    for k in progress(range(burn + steps), desc=method, disable=disable):
+        if k == burn:
+            run.accepted.zero_()
+        run.advance(1 / (1 + k) ** 0.6 if k < burn else 0.0)
+        if k >= burn and (k - burn) % thin == thin - 1:
+            x = run.fold(model.decode(run.z)).double()
+            kept.append(run.fold(run.z))
+            images, squares, count = images + x.sum(0), squares + x.square().sum(0), count + chains
+    samples, shape = torch.stack(kept), model.decode(zeros[:1]).shape[1:]
+    mean = images / count
+    std = ((squares / count - mean.square()) * (count / (count - 1))).clamp_min(0).sqrt()
+    mean, std = (v.to(y.dtype).reshape(-1, *shape) for v in (mean, std))
+    rates = run.accepted / steps, run.step
+    return Posterior(mean, std, samples, *rates, split_rhat(samples).amax(-1), effective_size(samples).amin(-1))
+
+
+def split_rhat(samples):
+    """R̂ (Gelman & Rubin 1992), each chain cut in halves: √(((n − 1)/n W + B/n) / W), for samples [n, chains, ...].
+
+    W is the mean variance within the half chains of length n, B/n the variance of their means. 1 where they agree.
+    """
+    n = len(samples) // 2
+    halves = torch.cat([samples[:n], samples[n : 2 * n]], 1)
+    within, between = halves.var(0).mean(0), halves.mean(0).var(0)
+    return ((n - 1) / n + between / within).sqrt()
+
+
+def effective_size(samples):
+    """The number of independent samples that are worth as much: n·chains/(1 + 2 Σ_t ρ_t), for samples [n, chains, ...].
+
+    The autocorrelations ρ_t of all chains together are summed as long as ρ_{2t} + ρ_{2t+1} stays positive (Geyer 1992).
+    """
+    n, chains = samples.shape[:2]
+    centred = samples - samples.mean(0)
+    spectrum = torch.fft.rfft(centred, 2 * n, dim=0).abs().square()
+    autocovariance = torch.fft.irfft(spectrum, 2 * n, dim=0)[:n].mean(1) / n
+    within = autocovariance[0] * n / (n - 1)
+    total = within * (n - 1) / n + samples.mean(0).var(0)
+    rho = 1 - (within - autocovariance * n / (n - 1)) / total
+    pairs = rho[: n // 2 * 2].unflatten(0, (-1, 2)).sum(1)
+    positive = (pairs > 0).long().cumprod(0)
+    time = (2 * (pairs * positive).sum(0) - 1).clamp_min(1 / math.log10(max(10, n * chains)))
+    return n * chains / time

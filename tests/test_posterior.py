@@ -1,0 +1,163 @@
+"""The samplers against a Gaussian posterior that is known in closed form; their diagnostics against known processes."""
+
+import pytest
+import torch
+from torch import nn
+
+from course_lib.operators import Identity, Mask
+from course_lib.reconstruction import effective_size, laplace, sample_posterior, split_rhat
+from course_lib.reconstruction.posterior import energy
+
+
+class Linear(nn.Module):
+    """x = D(z) = W z + b, an image [1, 4, 5]: p(z | y) is Gaussian."""
+
+    dim = 3
+
+    def __init__(self):
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        self.W = nn.Parameter(torch.randn(20, 3, generator=generator, dtype=torch.float64), requires_grad=False)
+        self.b = nn.Parameter(torch.randn(20, generator=generator, dtype=torch.float64), requires_grad=False)
+
+    def decode(self, z):
+        return (z @ self.W.mT + self.b).reshape(-1, 1, 4, 5)
+
+
+MODEL, SIGMA = Linear(), 0.5
+A = Mask(torch.arange(20).reshape(1, 4, 5) % 3 == 0)
+
+
+@pytest.fixture(scope="module")
+def y():
+    generator = torch.Generator().manual_seed(1)
+    z = torch.randn(2, 3, generator=generator, dtype=torch.float64)
+    x = MODEL.decode(z)
+    return A(x + SIGMA * torch.randn(x.shape, generator=generator, dtype=torch.float64))
+
+
+def closed_form(y):
+    """Mean [B, 3] and covariance of z given y; mean and standard deviation of x = D(z)."""
+    M = A(MODEL.W.mT.reshape(3, 1, 4, 5)).flatten(1).mT
+    C = torch.linalg.inv(torch.eye(3, dtype=y.dtype) + M.mT @ M / SIGMA**2)
+    offset = A(MODEL.b.reshape(1, 1, 4, 5)).flatten()
+    mean = (y.flatten(1) - offset) @ M @ C / SIGMA**2
+    return mean, C, MODEL.decode(mean), (MODEL.W @ C @ MODEL.W.mT).diagonal().sqrt().reshape(1, 4, 5)
+
+
+def test_laplace_is_exact_for_a_linear_decoder(y):
+    _, C, _, _ = closed_form(y)
+    L = laplace(torch.zeros(2, 3, dtype=y.dtype), y, A, MODEL, SIGMA)
+    torch.testing.assert_close(L @ L.mT, C.expand(2, 3, 3))
+    assert torch.equal(L, L.triu())
+
+
+@pytest.mark.parametrize("method", ["mala", "pcn"])
+@pytest.mark.parametrize("informed", [True, False])
+def test_samples_have_the_moments_of_the_posterior(y, method, informed):
+    mean, C, x, std = closed_form(y)
+    reference = (mean, laplace(mean, y, A, MODEL, SIGMA)) if informed else None
+    options = dict(method=method, chains=60, steps=600, burn=300, thin=2, seeds=3)
+    found = sample_posterior(y, A, MODEL, SIGMA, reference=reference, **options)
+    torch.testing.assert_close(found.mean, x, rtol=0, atol=0.12 * std.max().item())
+    torch.testing.assert_close(found.std, std.expand_as(found.std), rtol=0.08, atol=0)
+    torch.testing.assert_close(torch.cov(found.samples[:, :, 0].flatten(0, 1).mT), C, rtol=0, atol=0.1 * C.max().item())
+    assert (found.rhat < 1.05).all() and found.samples.shape == (300, 60, 2, 3)
+    if informed and method == "pcn":
+        assert (found.acceptance > 0.99).all() and (found.step == 1).all(), "the reference is the posterior"
+    else:
+        assert (found.acceptance - {"mala": 0.57, "pcn": 0.3}[method]).abs().max() < 0.12
+
+
+def test_a_good_reference_is_worth_many_samples(y):
+    mean, _, _, _ = closed_form(y)
+    options = dict(method="pcn", steps=2000, burn=500, thin=1)
+    blind = sample_posterior(y, A, MODEL, SIGMA, **options)
+    informed = sample_posterior(y, A, MODEL, SIGMA, reference=(mean, laplace(mean, y, A, MODEL, SIGMA)), **options)
+    assert (informed.ess > 5 * blind.ess).all()
+
+
+def test_an_image_alone_has_the_samples_that_it_has_in_a_batch(y):
+    options = dict(steps=40, burn=10, thin=10, chains=3)
+    together = sample_posterior(y, A, MODEL, SIGMA, seeds=[5, 9], **options)
+    alone = sample_posterior(y[1:], A, MODEL, SIGMA, seeds=[9], **options)
+    torch.testing.assert_close(together.samples[:, :, 1:], alone.samples)
+    assert not torch.equal(together.samples, sample_posterior(y, A, MODEL, SIGMA, seeds=[6, 9], **options).samples)
+    state = torch.get_rng_state()
+    sample_posterior(y, A, MODEL, SIGMA, **options)
+    assert torch.equal(state, torch.get_rng_state())
+
+
+def test_the_energy_is_the_negative_log_posterior(y):
+    z = torch.randn(2, 2, 3, dtype=y.dtype, generator=torch.Generator().manual_seed(2))
+    mean, C, _, _ = closed_form(y)
+    posterior = torch.distributions.MultivariateNormal(mean, C)
+    sigma = torch.full((2,), SIGMA, dtype=y.dtype)
+    first, second = (energy(v, y, A, MODEL, sigma) for v in z)
+    torch.testing.assert_close(second - first, posterior.log_prob(z[0]) - posterior.log_prob(z[1]))
+
+
+class Wave(Linear):
+    """D(z) = z + 0.8 sin(2z) in one dimension."""
+
+    dim = 1
+
+    def decode(self, z):
+        return (z + 0.8 * (2 * z).sin()).reshape(-1, 1, 1, 1)
+
+
+@pytest.mark.parametrize("method", ["mala", "pcn"])
+def test_a_posterior_that_is_not_gaussian_has_its_moments(method):
+    """The moments by quadrature."""
+    y, grid = torch.full((1, 1, 1, 1), 1.0, dtype=torch.float64), torch.linspace(-8, 8, 20001, dtype=torch.float64)
+    x = Wave().decode(grid[:, None]).flatten()
+    weights = torch.softmax(-(x - 1).square() / (2 * 0.8**2) - grid.square() / 2, 0)
+    mean = (weights * x).sum()
+    std = (weights * (x - mean).square()).sum().sqrt()
+    found = sample_posterior(y, Identity(), Wave(), 0.8, method=method, chains=100, steps=800, burn=300, thin=1)
+    assert found.mean.item() == pytest.approx(mean.item(), abs=0.03)
+    assert found.std.item() == pytest.approx(std.item(), rel=0.04)
+
+
+def autoregressive(rho, n=20000, chains=4):
+    generator = torch.Generator().manual_seed(0)
+    noise, x = torch.randn(n, chains, generator=generator, dtype=torch.float64), []
+    for e in noise:
+        x.append(e if not x else rho * x[-1] + (1 - rho**2) ** 0.5 * e)
+    return torch.stack(x)
+
+
+@pytest.mark.parametrize("rho", [0.0, 0.5, 0.9, -0.5])
+def test_effective_size_of_an_autoregressive_process(rho):
+    x = autoregressive(rho)
+    assert effective_size(x).item() == pytest.approx(x.numel() * (1 - rho) / (1 + rho), rel=0.1)
+    assert split_rhat(x).item() < 1.01
+
+
+def test_rhat_sees_chains_that_disagree_and_chains_that_drift():
+    x = autoregressive(0.0, 1000)
+    apart, drift = x.clone(), x + torch.linspace(0, 3, 1000, dtype=x.dtype)[:, None]
+    apart[:, 0] += 2
+    assert split_rhat(apart) > 1.2 and split_rhat(drift) > 1.2
+    assert effective_size(apart) < 0.05 * effective_size(x)
+    several = torch.stack([x, apart], 2)
+    torch.testing.assert_close(split_rhat(several), torch.stack([split_rhat(x), split_rhat(apart)]))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"sigma": 0.0}, "sigma: expected a finite number > 0"),
+        ({"sigma": -1.0}, "sigma: expected finite values >= 0"),
+        ({"method": "gibbs"}, "method: expected one of"),
+        ({"chains": 1}, "chains: expected an integer >= 2"),
+        ({"steps": 8}, "thin: expected at most steps/4 = 2"),
+        ({"seeds": [1]}, "seeds: expected one integer"),
+        ({"z0": torch.zeros(2, 4)}, r"z0: expected shape \[2, 3\]"),
+        ({"reference": (torch.zeros(2, 3), torch.eye(3))}, r"reference: expected shape \[2, 3, 3\]"),
+    ],
+)
+def test_bad_input_is_named(y, change, words):
+    arguments = {"y": y, "A": A, "model": MODEL, "sigma": SIGMA} | change
+    with pytest.raises(ValueError, match=words):
+        sample_posterior(**arguments)
