@@ -3,11 +3,13 @@
     synthesis (3)   x̂ = D(argmin_z ½‖A D(z) − y‖² + λ‖z‖²)                         Bora et al. 2017, Asim et al. 2020
     analysis (4)    x̂ = argmin_x ½‖A x − y‖² + λ‖E(x)‖²                            Oberlin & Verm 2021
     MAP             x̂ = argmin_x ½‖A x − y‖² + λ(‖E(x)‖² − 2 log|det J_E(x)|)
+    joint MAP       x̂, ẑ = argmin ½‖A x − y‖² + λ(‖x − D(z)‖²/η + ‖z‖²), for a VAE   González, Almansa & Tan 2022
 
-With λ = σ²/2 the last is −σ² log p(x | y) up to a constant, for n ~ N(0, σ² I) and a flow's density p(x). The first two
-are one function of x = D(z) where D is a bijection; the last differs from them by the log-determinant. `splitting`
-solves the MAP by turns, data term and prior, while the noise that it assumes is annealed. `plug_and_play` is a module
-of its own: there the prior is a denoiser. `sample_posterior` asks not for one image but for all that are probable.
+With λ = σ²/2 the MAP is −σ² log p(x | y) up to a constant, for n ~ N(0, σ² I) and a flow's density p(x). Synthesis
+and analysis are one function of x = D(z) where D is a bijection; the MAP differs from them by the log-determinant.
+`splitting` solves the MAP by turns, data term and prior, while the noise that it assumes is annealed.
+`sample_posterior` asks not for one image but for all that are probable. `plug_and_play` is a module of its own: there
+the prior is a denoiser.
 """
 
 from course_lib import plug_and_play
@@ -19,6 +21,7 @@ from course_lib.reconstruction.base import (
     warm_start,
 )
 from course_lib.reconstruction.estimates import analysis, map_estimate, recommended, splitting, synthesis
+from course_lib.reconstruction.joint import joint_map, joint_objective, vae_analysis
 from course_lib.reconstruction.posterior import (
     Posterior,
     effective_size,
@@ -36,6 +39,8 @@ __all__ = [
     "bayesian",
     "data_term",
     "effective_size",
+    "joint_map",
+    "joint_objective",
     "laplace",
     "map_estimate",
     "map_objective",
@@ -46,5 +51,6 @@ __all__ = [
     "splitting",
     "synthesis",
     "synthesis_objective",
+    "vae_analysis",
     "warm_start",
 ]

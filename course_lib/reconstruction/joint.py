@@ -1,0 +1,151 @@
+"""Image and latent of a VAE together: the joint MAP of x and z, and analysis with an encoder that inverts nothing.
+
+A VAE says x ~ N(D(z), ηI): the image need not be in the range of D. With y = A x + n the joint posterior gives
+
+    J(x, z) = ½‖A x − y‖² + λ(‖x − D(z)‖²/η + ‖z‖²),    −σ² log p(x, z | y) for λ = σ²/2 up to a constant
+
+(González, Almansa & Tan 2022, arXiv 2103.01648). For η → 0 it is synthesis (3); where z is set to μ(x), analysis.
+"""
+
+import math
+
+import torch
+
+from course_lib.common import check, check_count, check_number, column, progress
+from course_lib.metrics import psnr
+from course_lib.reconstruction.base import check_problem, minimize
+from course_lib.results import Reconstruction, data_term
+from course_lib.solvers import lbfgs
+
+
+def joint_penalty(x, z, model, eta):
+    """‖x − D(z)‖²/η + ‖z‖², [B]."""
+    return (x - model.decode(z)).flatten(1).square().sum(1) / eta + z.square().sum(1)
+
+
+def joint_objective(x, z, y, A, model, lam, eta=None):
+    """J(x, z) = ½‖A x − y‖² + λ(‖x − D(z)‖²/η + ‖z‖²), [B]; η is the model's unless it is given."""
+    return data_term(x, y, A) + lam * joint_penalty(x, z, model, model.eta if eta is None else eta)
+
+
+def best_image(z, y, A, model, lam, eta):
+    """argmin_x J(x, z), which is `A.prox` of D(z) with ρ = 2λ/η."""
+    return A.prox(model.decode(z), y, 2 * lam.clamp_min(torch.finfo(lam.dtype).tiny) / eta)
+
+
+@torch.no_grad()
+def best_start(x, z, model, eta):
+    """For each image, z or the encoder's μ(x), whichever makes J(x, ·) smaller."""
+    encoded = model.encode(x)[0]
+    return torch.where(column(joint_penalty(x, encoded, model, eta) < joint_penalty(x, z, model, eta), z), encoded, z)
+
+
+def joint_map(
+    y, A, model, lam, z0=None, *, start=None, method="alternate", steps=20, inner=10, truth=None, disable=True
+):
+    """argmin J(x, z) for a VAE, from z0 = 0, and with continuation: η_k falls from `start` to the model's η.
+
+    `alternate` (González et al.): z⁺ = argmin_z J(x, z) by L-BFGS from the better of z and μ(x); x⁺ = argmin_x J(x, z⁺)
+    in closed form. For a fixed η, J never rises; the smaller η, the slower it falls. `reduced`: since x is in closed
+    form, L-BFGS on z ↦ min_x J(x, z), which does not care.
+
+    Args:
+        y, A, model, lam, truth: as for `synthesis`; A with `prox`, the model with `encode`, `decode` and `eta`.
+        start: the first η_k >= η; by default η, no continuation. steps: values of η_k. inner: evaluations at each.
+
+    The history has a row a step: `objective` is J at the model's η. Raises ValueError for arguments out of range.
+    """
+    check(method in ("alternate", "reduced"), "method", "'alternate' or 'reduced'", repr(method))
+    check_count("steps", steps, low=1)
+    lam, eta = check_problem(y, A, model, lam, z0, truth), float(model.eta)
+    start = eta if start is None else start
+    check_number("start", start, positive=True)
+    z = torch.zeros(len(y), model.dim, dtype=y.dtype, device=y.device) if z0 is None else z0
+    evaluations, rows = torch.zeros(len(y), dtype=torch.long, device=y.device), []
+    with torch.no_grad():
+        x = best_image(z, y, A, model, lam, start)
+    for eta_k in progress(torch.logspace(math.log10(start), math.log10(eta), steps).tolist(), disable=disable):
+        objective = alternating(x, model, eta_k) if method == "alternate" else reduced(y, A, model, lam, eta_k)
+        half = lbfgs(objective, best_start(x, z, model, eta_k), steps=inner)
+        z, evaluations = half.x, evaluations + half.evaluations
+        with torch.no_grad():
+            x = best_image(z, y, A, model, lam, eta_k)
+            rows.append({"objective": joint_objective(x, z, y, A, model, lam), "data": data_term(x, y, A)})
+            rows[-1]["latent"] = z.square().mean(1)
+            if truth is not None:
+                rows[-1]["psnr"] = psnr(x.clamp(0, 1), truth)
+    history = {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
+    return Reconstruction(x, z, history, lam, evaluations)
+
+
+def alternating(x, model, eta):
+    """z ↦ ‖x − D(z)‖²/η + ‖z‖² for a fixed x."""
+    return lambda z: joint_penalty(x, z, model, eta)
+
+
+def reduced(y, A, model, lam, eta):
+    """z ↦ min_x J(x, z). At the minimum x its derivative in x is zero, so that x may count as a constant."""
+
+    def objective(z):
+        with torch.no_grad():
+            x = best_image(z, y, A, model, lam, eta)
+        return joint_objective(x, z, y, A, model, lam, eta)
+
+    return objective
+
+
+PENALTIES = ("mean", "joint", "elbo")
+
+
+def vae_penalty(x, model, penalty, noise=None):
+    """φ(x) of `vae_analysis`, [B]. noise: ε of the one sample of q(z|x) that "elbo" takes, [B, D]."""
+    mean, logvar = model.encode(x)
+    if penalty == "mean":
+        return mean.square().sum(1)
+    if penalty == "joint":
+        return joint_penalty(x, mean, model, model.eta)
+    sample = mean + (0.5 * logvar).exp() * noise
+    divergence = (mean.square() + logvar.exp() - 1 - logvar).sum(1)
+    return (x - model.decode(sample)).flatten(1).square().sum(1) / model.eta + divergence
+
+
+def vae_analysis(
+    y,
+    A,
+    model,
+    lam,
+    x0=None,
+    *,
+    penalty="joint",
+    optimizer="lbfgs",
+    steps=100,
+    lr=0.01,
+    seed=0,
+    truth=None,
+    disable=True,
+):
+    """Analysis with a VAE: x̂ = argmin_x ½‖A x − y‖² + λφ(x), from x0 = D(0), where φ is
+
+        "mean"    ‖μ(x)‖²                              (4) to the letter: whatever the encoder ignores is free
+        "joint"   ‖μ(x)‖² + ‖x − D(μ(x))‖²/η           J(x, μ(x)): leaving the range of D has its price
+        "elbo"    −2 ELBO(x) + const                   an upper bound on −2 log p(x), by one fixed sample of q(z|x)
+
+    With λ = σ²/2 the last is the MAP with the bound in place of log p. Arguments as `analysis`; seed: of the sample.
+    """
+    check(penalty in PENALTIES, "penalty", f"one of {PENALTIES}", repr(penalty))
+    lam = check_problem(y, A, model, lam, x0, truth)
+    if x0 is None:
+        with torch.no_grad():
+            x0 = model.decode(torch.zeros(len(y), model.dim, dtype=y.dtype, device=y.device))
+    # The same ε for every image: none depends on its place in the batch.
+    noise = torch.randn(model.dim, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(x0)
+
+    def objective(x):
+        return data_term(x, y, A) + lam * vae_penalty(x, model, penalty, noise)
+
+    def image_of(x):
+        return x, model.encode(x)[0]
+
+    result, history = minimize(objective, x0, optimizer, steps, lr, image_of, (y, A), truth, disable)
+    with torch.no_grad():
+        return Reconstruction(result.x, model.encode(result.x)[0], history, lam, result.evaluations)
