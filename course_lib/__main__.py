@@ -29,12 +29,16 @@ RECIPE_OPTIONS = {
 
 CONFIG_OPTIONS = {
     "scale": {"choices": SCALES, "help": "glow: scale of the couplings"},
-    "widths": {"nargs": "+", "type": int, "help": "glow: hidden channels, one a level; srcnn: filters of its layers"},
+    "widths": {"nargs": "+", "type": int, "help": "glow, vae: channels, one a level; srcnn: filters of its layers"},
     "width": {"type": int, "help": "dncnn, vdsr: channels of the convolutions"},
     "depth": {"type": int, "help": "glow: steps of flow in each level; dncnn, vdsr: number of convolutions"},
-    "size": {"type": int, "help": "glow: side of the images"},
+    "size": {"type": int, "help": "glow, vae: side of the images"},
     "factors": {"nargs": "+", "type": int, "help": "srcnn, vdsr: factors of the super-resolution"},
     "sigmas": {"nargs": 2, "type": float, "metavar": ("LOW", "HIGH"), "help": "dncnn: range of the noise level"},
+    "blocks": {"nargs": "+", "type": int, "help": "vae: residual blocks, one number a level"},
+    "dim": {"type": int, "help": "vae: number of latents"},
+    "eta": {"type": float, "help": "vae: variance of p(x|z), if it is not to be learned"},
+    "beta": {"type": float, "help": "vae: weight of the KL in the loss"},
 }
 
 
