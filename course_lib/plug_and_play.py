@@ -8,6 +8,7 @@
 f takes images [B, C, H, W] and s, a number or a tensor [B]: a network of `models.denoiser`, or one of
 
     nlm, tv, wavelet     of scikit-image, image by image on the CPU; `from_numpy` wraps any function of one array
+    tweedie(flow)        f(x, s) = x + s²∇log p(x), the MMSE denoiser of the flow's own training noise
     proximal(phi)        f(x, s) = prox_{s²φ}(x), the denoiser for which plug and play is an ordinary solver
     channelwise(f), averaged(f, weight)
 
@@ -187,6 +188,25 @@ def proximal(phi):
     the prior is p(u) ∝ exp(−φ(u)).
     """
     return lambda x, sigma: phi.prox(x, per_image("sigma", sigma, x).square())
+
+
+def tweedie(flow):
+    """The denoiser f(x, s) = x + s²∇log p(x) of a flow with `log_prob`, one gradient a call (Robbins 1956; Efron 2011,
+    doi:10.1198/jasa.2011.tm11181). A flow that was trained on images with noise σ knows their density p = p_σ, and then
+    Tweedie's formula says f(x, σ) = E[x₀ | x = x₀ + σ ε]: the posterior mean, not its mode. Other s are a guess.
+
+    With it RED's x − f(x, s) is −s²∇log p: `red` descends on the MAP objective with λ s² in place of 2λ.
+    """
+
+    def f(x, sigma):
+        check_images("x", x)
+        variance = column(per_image("sigma", sigma, x).square(), x)
+        with torch.enable_grad():
+            u = x.detach().requires_grad_()
+            (score,) = torch.autograd.grad(flow.log_prob(u).sum(), u)
+        return x + variance * score
+
+    return f
 
 
 def averaged(denoiser, weight):

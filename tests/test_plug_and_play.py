@@ -188,6 +188,45 @@ def test_scikit_images_denoisers_keep_their_meaning():
     assert torch.allclose(double(x, 0.5, factor=3), 3 * x + 0.5)
 
 
+class Mixture:
+    """Two images x₀ with probability 0.3 and 0.7, seen in noise σ: log p, and E[x₀ | x] by Bayes."""
+
+    sigma, weights = 0.3, torch.tensor([0.3, 0.7], dtype=torch.float64)
+    centres = torch.rand((2, 1, 6, 8), generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+
+    def joint(self, x):
+        squared = (x[:, None] - self.centres).flatten(2).square().sum(2)
+        return self.weights.log() - squared / (2 * self.sigma**2)
+
+    def log_prob(self, x):
+        return self.joint(x).logsumexp(1)
+
+    def posterior_mean(self, x):
+        return torch.einsum("bk,kchw->bchw", self.joint(x).softmax(1), self.centres)
+
+
+def test_tweedie_is_the_posterior_mean():
+    flow = Mixture()
+    x = flow.centres.mean(0, keepdim=True) + 0.2 * randn(3, 1, 6, 8)
+    f = pnp.tweedie(flow)
+    found = f(x, flow.sigma)
+    assert (norm(found - flow.posterior_mean(x)) < 1e-10 * norm(found)).all() and not found.requires_grad
+    assert torch.allclose(
+        f(x, torch.tensor([0.0, 0.3, 0.1])), x + torch.tensor([0, 1, 1 / 9])[:, None, None, None] * (found - x)
+    )
+    with pytest.raises(ValueError, match=r"^sigma: "):
+        f(x, -1.0)
+
+
+def test_red_with_tweedie_descends_on_the_posterior():
+    """Its fixed point has no gradient left of ½‖A x − y‖² − λ s² log p(x)."""
+    flow, (_, y, A) = Mixture(), problem("blur", channels=1)
+    x = pnp.red(y, A, pnp.tweedie(flow), 0.3, 0.5, method="gradient", steps=400).image.requires_grad_()
+    objective = reconstruction.data_term(x, y, A) - 0.5 * 0.3**2 * flow.log_prob(x)
+    (gradient,) = torch.autograd.grad(objective.sum(), x)
+    assert (norm(gradient) < 1e-8).all()
+
+
 BAD = {
     "y": dict(y=torch.full((1, 1, 6, 8), float("nan"))),
     "x0": dict(x0=torch.full((1, 1, 6, 8), float("inf"))),
