@@ -22,6 +22,7 @@ from course_lib.reconstruction.base import (
 )
 from course_lib.reconstruction.estimates import analysis, map_estimate, recommended, splitting, synthesis
 from course_lib.reconstruction.joint import joint_map, joint_objective, vae_analysis
+from course_lib.reconstruction.patch_prior import patch_map, patch_penalty
 from course_lib.reconstruction.posterior import (
     Posterior,
     effective_size,
@@ -44,6 +45,8 @@ __all__ = [
     "laplace",
     "map_estimate",
     "map_objective",
+    "patch_map",
+    "patch_penalty",
     "plug_and_play",
     "recommended",
     "sample_posterior",

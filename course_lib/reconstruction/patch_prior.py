@@ -1,0 +1,73 @@
+"""A flow for patches as a prior for images of any size: the mean log-likelihood of an image's patches.
+
+    φ(x) = (d/K) Σ_k (‖E(P_k x)‖² − 2 log|det J_E(P_k x)|)/p²,    x̂ = argmin_x ½‖A x − y‖² + λ φ(x),
+
+with P_k x the K patches of p×p pixels of an image of d values (EPLL, Zoran & Weiss 2011, doi:10.1109/ICCV.2011.6126278,
+whose mixture of Gaussians a flow replaces in patchNR, Altekrüger et al. 2023, arXiv 2205.12021). The factor makes φ
+count every pixel once, as −2 log p of a whole image does, so that λ = σ²/2 keeps its meaning.
+"""
+
+import torch
+import torch.nn.functional as F
+
+from course_lib.common import check, check_count
+from course_lib.metrics import psnr
+from course_lib.patches import extract
+from course_lib.reconstruction.base import check_problem, warm_start
+from course_lib.results import Reconstruction, data_term
+from course_lib.solvers import lbfgs
+
+
+def patch_penalty(x, flow, stride=None, shift=(0, 0)):
+    """φ(x), [B], for images [B, C, H, W] and a flow of patches [N, C, p, p], or of grey ones: channel by channel.
+
+    Args:
+        stride: from one patch to the next, by default p: each pixel in one patch. shift: (rows, columns) by which the
+            grid of patches is moved, each from 0 to p − 1; what it leaves free at the border is filled by reflection.
+
+    Raises ValueError for another number of channels, and for a stride or shift out of range.
+    """
+    p, channels = flow.config["size"], flow.config["channels"]
+    stride = p if stride is None else stride
+    check(x.dim() == 4 and channels in (1, x.shape[1]), "x", f"images of {channels} channels", x.shape)
+    check(all(0 <= s < p for s in shift), "shift", f"two integers from 0 to {p - 1}", shift)
+    images = x.reshape(-1, channels, *x.shape[2:])
+    if any(shift):
+        images = F.pad(images, (shift[1], 0, shift[0], 0), mode="reflect")
+    z, logdet = flow.encode(extract(images, p, stride).reshape(-1, channels, p, p))
+    of_patches = (z.square().sum(1) - 2 * logdet).reshape(len(x), -1)
+    return of_patches.mean(1) * x[0].numel() / (channels * p**2)
+
+
+def patch_map(
+    y, A, flow, lam, x0=None, *, stride=None, rounds=4, steps=25, sigma=0.01, seed=0, truth=None, disable=True
+):
+    """The MAP with a patch prior: x̂ = argmin_x ½‖A x − y‖² + λ φ(x) by L-BFGS, from the image of total variation.
+
+    Each of the `rounds` moves the grid of patches by a random shift, so that none of its lines stays where it is.
+
+    Args:
+        y, A, lam, x0, truth: as for `map_estimate`. flow: of patches. stride: as for `patch_penalty`.
+        rounds, steps: shifts, and evaluations of L-BFGS at each. sigma: of the noise, for the start. seed: of shifts.
+
+    The history has a row a round: `data`, and `psnr` with `truth`. Raises ValueError for arguments out of range.
+    """
+    for name, value in (("rounds", rounds), ("steps", steps)):
+        check_count(name, value, low=1)
+    lam, p = check_problem(y, A, flow, lam, x0, truth), flow.config["size"]
+    x, rows = warm_start(y, A, sigma) if x0 is None else x0, {"data": [], "psnr": []}
+    generator = torch.Generator().manual_seed(seed)
+    evaluations = torch.zeros(len(y), dtype=torch.long, device=y.device)
+    for _ in range(rounds):
+        shift = tuple(torch.randint(p, (2,), generator=generator).tolist())
+
+        def objective(x, shift=shift):
+            return data_term(x, y, A) + lam * patch_penalty(x, flow, stride, shift)
+
+        found = lbfgs(objective, x, steps=steps, disable=disable)
+        x, evaluations = found.x, evaluations + found.evaluations
+        rows["data"].append(data_term(x, y, A))
+        if truth is not None:
+            rows["psnr"].append(psnr(x.clamp(0, 1), truth))
+    history = {name: torch.stack(values) for name, values in rows.items() if values}
+    return Reconstruction(x, history=history, lam=lam, evaluations=evaluations)
