@@ -15,7 +15,7 @@ from course_lib.data import PHOTOGRAPH_SPLITS, image_files
 from course_lib.experiments import METHODS, SIGMAS, experiment_on_faces, experiment_on_the_astronaut, reproduce
 from course_lib.models.glow import SCALES
 from course_lib.scores import FIGURES, TASKS
-from course_lib.training import RECIPES, SCORES, Recipe, load_average, load_validation, mean_loss, train
+from course_lib.training import DRAWN, RECIPES, SCORES, Recipe, load_average, load_validation, mean_loss, train
 from course_lib.weights import FOLDER, MODELS, read_checkpoint, save_model
 
 RECIPE_OPTIONS = {
@@ -33,6 +33,7 @@ CONFIG_OPTIONS = {
     "width": {"type": int, "help": "dncnn, vdsr: channels of the convolutions"},
     "depth": {"type": int, "help": "glow: steps of flow in each level; dncnn, vdsr: number of convolutions"},
     "size": {"type": int, "help": "glow, vae: side of the images"},
+    "layers": {"type": int, "help": "lista, admm_net: number of layers"},
     "factors": {"nargs": "+", "type": int, "help": "srcnn, vdsr: factors of the super-resolution"},
     "sigmas": {"nargs": 2, "type": float, "metavar": ("LOW", "HIGH"), "help": "dncnn: range of the noise level"},
     "blocks": {"nargs": "+", "type": int, "help": "vae: residual blocks, one number a level"},
@@ -73,7 +74,7 @@ def add_train(commands):
     about = "train a model on folders of images, or go on with the run in --out"
     parser = commands.add_parser("train", help=about, description=about, argument_default=argparse.SUPPRESS)
     parser.add_argument("name", choices=RECIPES, metavar="NAME", help=f"the recipe: {', '.join(RECIPES)}")
-    text = "the first one also validates; may be left out where the recipe has photographs"
+    text = "the first one also validates; may be left out where the recipe has photographs; none for lista"
     parser.add_argument("--data", nargs="+", default=[], metavar="FOLDER", help=text)
     parser.add_argument("--out", help="folder of the checkpoint, the log and the samples (default: runs/NAME)")
     for name, (kind, text) in RECIPE_OPTIONS.items():
@@ -81,7 +82,12 @@ def add_train(commands):
     for name, options in CONFIG_OPTIONS.items():
         parser.add_argument(f"--{name}", **options)
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    parser.add_argument("--precision", choices=("auto", "fp32", "bf16"), default="auto", help="auto: bf16 on CUDA")
+    parser.add_argument(
+        "--precision",
+        choices=("auto", "fp32", "bf16"),
+        default="auto",
+        help="auto: bf16 on CUDA, where the model knows it",
+    )
     parser.add_argument("--compile", action="store_true", default=False, help="compile the model (torch.compile)")
     parser.add_argument("--minutes", type=float, default=None, help="stop, with a checkpoint, after so many minutes")
     parser.add_argument("--every", type=int, default=500, help="steps between checkpoints (default: 500)")
@@ -174,9 +180,10 @@ def recipe_of(args, out):
 def run_train(args):
     """Create or resume a run."""
     out, device = getattr(args, "out", f"runs/{args.name}"), choose_device(args.device)
-    half = args.precision == "bf16" or (args.precision == "auto" and device.type == "cuda")
-    precision = torch.bfloat16 if half else None
-    run = train(recipe_of(args, out), args.data, out, device, precision, args.every, args.compile, args.minutes)
+    recipe = recipe_of(args, out)
+    mixed = device.type == "cuda" and hasattr(MODELS[recipe.model], "mixed_precision")
+    precision = torch.bfloat16 if args.precision == "bf16" or (args.precision == "auto" and mixed) else None
+    run = train(recipe, args.data, out, device, precision, args.every, args.compile, args.minutes)
     if os.environ.get("RANK", "0") == "0":
         print(f"{run.path}: step {run.step} of {run.recipe.steps}, validation loss {run.rows[-1]['validation']}")
 
@@ -198,7 +205,7 @@ def run_export(args):
         "steps": about["step"],
         "minutes": about["rows"][-1]["minutes"] if about["rows"] else 0.0,
         "data": [entry | {"folder": Path(entry["folder"]).name} for entry in data],
-        "validation": measured | {"images": len(validation)},
+        "validation": measured | {"examples" if recipe.model in DRAWN else "images": len(validation)},
         "date": datetime.now(UTC).date().isoformat(),
     }
     if recipe.photographs:
@@ -211,7 +218,8 @@ def data_of(args, about):
     """Folders and numbers of the training images, as the run recorded them or as --data names them."""
     if args.data:
         return [{"folder": f"{Path(f).resolve()}", "images": len(image_files(f, "train"))} for f in args.data]
-    if not about["data"] and not about["recipe"].photographs:
+    recipe = about["recipe"]
+    if not about["data"] and not recipe.photographs and recipe.model not in DRAWN:
         raise ValueError(f"data: {args.run} does not record its folders; expected --data FOLDER, got none")
     return about["data"]
 

@@ -61,6 +61,13 @@ def sparse_signals(n, sparsity, amplitudes="normal", seed=0, dtype=None):
     return x[:, None, None].to(dtype or torch.get_default_dtype())
 
 
+def bernoulli_gaussian(count, n, density, generator):
+    """Codes [count, 1, 1, n] whose values are N(0, 1) with probability `density`, independently, and else 0."""
+    check_count("count", count, low=1)
+    values = torch.randn(count, 1, 1, n, generator=generator)
+    return values * (torch.rand(values.shape, generator=generator) < density)
+
+
 def basis_pursuit(A, y, k=None, threshold=0.2, steps=500, tolerance=1e-5):
     """x̂ = argmin ‖x‖₁ subject to A x = y (Chen, Donoho & Saunders 1998), [B, C, H, W], for an A with a `gram`: ADMM on
     ½‖A x − y‖² + λ‖x‖₁ with λ → 0 and λ/ρ = `threshold`, where the data step is the projection on {A x = y}. The k of

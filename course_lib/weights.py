@@ -17,9 +17,12 @@ from safetensors.torch import load, save, save_file
 from course_lib.models.denoiser import DnCNN
 from course_lib.models.glow import Glow
 from course_lib.models.regression import SRCNN, VDSR
+from course_lib.models.unrolled import LISTA, ADMMNet
+from course_lib.models.vae import VAE
 
 FOLDER = Path(__file__).parent / "weights"
-MODELS = {"glow": Glow, "dncnn": DnCNN, "srcnn": SRCNN, "vdsr": VDSR}
+MODELS = {"glow": Glow, "dncnn": DnCNN, "srcnn": SRCNN, "vdsr": VDSR, "vae": VAE}
+MODELS |= {"lista": LISTA, "admm_net": ADMMNet}
 REQUIRED = {"model", "config", "file", "sha256"}
 
 

@@ -7,7 +7,7 @@ import os
 import socket
 import subprocess
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from torch import nn
 from course_lib import training, weights
 from course_lib.__main__ import main
 from course_lib.data import load_folder, photograph_crops
+from course_lib.operators import SubsampledTransform
 from course_lib.training import Objective, Recipe, Run, draw_batch, draw_validation, learning_rate, load_average, train
 from course_lib.weights import load_model, read_checkpoint
 
@@ -365,6 +366,72 @@ def test_another_model_needs_one_line_and_resumes_bit_for_bit(folders, tmp_path,
     assert all(torch.equal(value, theirs[1][key]) for key, value in ours[1].items())
     assert ours[0][-1]["validation"] == theirs[0][-1]["validation"]
     assert ours[1]["average.layers.1.running_mean"].abs().max() > 0
+
+
+DRAWS = Recipe(
+    "lista", {"A": [6, 12], "layers": 3, "coupled": True, "density": 0.1, "sigma": 0.1}, steps=6, batch=8, lr=1e-2
+)
+
+
+def test_what_a_recipe_draws_is_a_function_of_seed_and_step():
+    first = draw_batch([], 4, DRAWS)
+    assert first.shape == (8, 1, 1, 12) and torch.equal(first, draw_batch([], 4, DRAWS))
+    assert not torch.equal(first, draw_batch([], 5, DRAWS))
+    assert not torch.equal(first, draw_batch([], 4, replace(DRAWS, seed=1)))
+    halves = [draw_batch([], 4, DRAWS, rank, 2) for rank in range(2)]
+    assert torch.equal(torch.cat(halves), first)
+    many = draw_batch([], 0, replace(DRAWS, batch=4000))
+    assert (many != 0).float().mean() == pytest.approx(0.1, abs=0.01)
+    assert many[many != 0].std() == pytest.approx(1, abs=0.03) and abs(many.sum() / many.count_nonzero()) < 0.05
+    validation = training.load_validation([], DRAWS)
+    assert len(validation) == 2000 and torch.equal(draw_validation(validation, DRAWS), validation)
+
+
+def test_a_recipe_that_draws_needs_no_images_and_resumes_bit_for_bit(tmp_path, capsys):
+    train(DRAWS, [], tmp_path / "one", every=3)
+    train(DRAWS, [], tmp_path / "two", every=3, minutes=0)
+    torch.manual_seed(99)
+    run = train(DRAWS, [], tmp_path / "two", every=3)
+    (rows, tensors), (other_rows, others) = contents(tmp_path / "one"), contents(tmp_path / "two")
+    assert rows[-1]["validation"] == other_rows[-1]["validation"]
+    assert all(torch.equal(value, others[key]) for key, value in tensors.items())
+    longer = train(replace(DRAWS, steps=150), [], tmp_path / "long", every=75)
+    assert longer.rows[-1]["validation"] < run.rows[-1]["validation"] - 0.5
+    assert main(["export", str(tmp_path / "long"), "tiny", "--folder", str(tmp_path)]) == 0
+    about, model = json.loads((tmp_path / "tiny.json").read_text()), load_model("tiny", folder=tmp_path)
+    assert about["data"] == [] and about["validation"]["examples"] == 2000 and "photographs" not in about
+    z = training.load_validation([], longer.recipe)
+    measured = training.mean_loss(model, z, longer.recipe)
+    assert measured == pytest.approx(about["validation"]["mean_layer_error_db_float16"], abs=1e-3)
+    model.config["sigma"] = 0.0
+    exact = training.mean_loss(model, z[:64], longer.recipe)
+    errors = [(c - z[:64]).square().sum() / z[:64].square().sum() for c in model.iterates(z[:64] @ model.A.mT)[1:]]
+    assert exact == pytest.approx(10 * torch.stack(errors).log10().mean().item(), abs=1e-4) and exact < measured
+
+
+def test_the_command_line_trains_on_what_it_draws(tmp_path, capsys):
+    line = ["train", "lista", "--out", str(tmp_path / "run"), "--device", "cpu", "--batch", "4", "--layers", "2"]
+    assert main([*line, "--steps", "1"]) == 0 and main([*line, "--steps", "2"]) == 0
+    assert "step 2 of 2" in capsys.readouterr().out
+    assert load_average(tmp_path / "run")[0].layers == 2
+    assert main([*line, "--data", str(tmp_path)]) == 2
+    assert capsys.readouterr().err.startswith("error: data: expected no images, lista trains on what it draws")
+    assert main([*line, "--photographs", "9"]) == 2
+    assert capsys.readouterr().err.startswith("error: data: expected no images")
+    assert main([*line, "--steps", "3", "--precision", "bf16"]) == 2
+    assert capsys.readouterr().err.startswith("error: precision: expected float32, the only one that lista knows")
+
+
+def test_sensing_trains_on_photographs_alone(tmp_path):
+    r = replace(training.RECIPES["admm_net"], config={"layers": 2, "side": 3}, steps=2, batch=2, photographs=20)
+    model, x = train(r, [], tmp_path, every=1).model, torch.rand(2, 3, 16, 16)
+    torch.manual_seed(0)
+    channel = torch.randint(3, (2,))
+    A, truth = SubsampledTransform((16, 16), 0.3), x[torch.arange(2), channel][:, None]
+    y = A(truth) + 0.01 * torch.randn(2, 1, 1, A.m)
+    torch.manual_seed(0)
+    loss = training.LOSSES["admm_net"](model, x)
+    assert loss.item() == pytest.approx(training.losses.rmse(model(y, A), truth).item(), rel=1e-5)
 
 
 def command(*arguments, **environment):

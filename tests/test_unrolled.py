@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from course_lib.models.unrolled import LISTA, ADMMNet, cosine_filters
+from course_lib.models.unrolled import LISTA, ADMMNet, cosine_filters, gaussian_matrix
 from course_lib.operators import Blur, Operator, RandomProjections, Shift, SubsampledTransform, uniform_kernel
 from course_lib.regularizers import L1, Regularizer
 from course_lib.solvers import admm, ista
@@ -79,6 +79,41 @@ def test_lista_does_not_mix_codes_and_takes_any_batch():
     assert torch.allclose(net(y.flatten(1)), net(y).flatten(1), atol=1e-14)
     assert LISTA(A.matrix.float())(y.float()).dtype == torch.float32
     assert not any(p.requires_grad for p in net.freeze().parameters())
+
+
+def test_selected_values_pass_unshrunk():
+    net = LISTA(torch.eye(10, dtype=torch.float64), layers=4, lam=0.5, coupled=True, select=0.4)
+    y = torch.tensor([[0.3, -3.0, 2.0, 0.6, -1.0, 4.0, 0.1, 0.0, -0.2, 5.0]], dtype=torch.float64)
+    shrunk = y.sign() * (y.abs() - 0.5).clamp_min(0)
+    for k, passing in enumerate(([9], [9, 5], [9, 5, 1], [9, 5, 1, 2])):
+        expected = shrunk.clone()
+        expected[0, passing] = y[0, passing]
+        torch.testing.assert_close(net.shrink(y, k), expected)
+    # With A = I each layer starts at v = z + (y − z) = y.
+    torch.testing.assert_close(net.step(shrunk, y, 1), net.shrink(y, 1))
+    torch.testing.assert_close(net(y), expected)
+    assert LISTA(torch.eye(10), select=0.0)(y.float()).count_nonzero() < 10
+
+
+@pytest.mark.parametrize("options", [*OPTIONS, dict(coupled=True, select=0.2, density=0.3, sigma=0.1)], ids=str)
+def test_lista_comes_back_from_its_config_and_weights(options):
+    net = LISTA((12, 20), layers=3, lam=0.05, seed=4, **options)
+    assert torch.equal(net.A, gaussian_matrix(12, 20, seed=4)) and net.config["A"] == [12, 20]
+    y = torch.randn(5, 12, generator=torch.Generator().manual_seed(1))
+    assert torch.equal(LISTA(**net.config)(y), net(y))
+    # The matrix is a part of the weights: a network for any A can be stored.
+    own = LISTA(torch.rand(12, 20), layers=3, **options)
+    other = LISTA(**own.config)
+    assert not torch.equal(other(y), own(y))
+    other.load_state_dict(own.state_dict())
+    assert torch.equal(other(y), own(y))
+
+
+def test_the_gaussian_matrix_has_unit_columns_and_its_seed():
+    A = gaussian_matrix(30, 50, seed=1)
+    torch.testing.assert_close(A.norm(dim=0), torch.ones(50))
+    assert torch.equal(A, gaussian_matrix(30, 50, seed=1)) and not torch.equal(A, gaussian_matrix(30, 50))
+    assert (A.mT @ A - torch.eye(50)).abs().mean() < 1 / 30**0.5
 
 
 class BlockDCT(Operator):
@@ -197,7 +232,17 @@ def test_admm_net_runs_in_float32_on_a_device(device):
 def test_bad_arguments_raise():
     M = torch.rand(4, 6)
     cases = {
-        "A": [lambda: LISTA(M[0]), lambda: LISTA(torch.full((2, 3), torch.nan)), lambda: LISTA(torch.zeros(2, 3))],
+        "A": [
+            lambda: LISTA(M[0]),
+            lambda: LISTA(torch.full((2, 3), torch.nan)),
+            lambda: LISTA(torch.zeros(2, 3)),
+            lambda: LISTA((3,)),
+            lambda: LISTA((3, 0)),
+            lambda: LISTA(5),
+        ],
+        "select": [lambda: LISTA(M, select=1.0), lambda: LISTA(M, select=-0.1)],
+        "density": [lambda: LISTA(M, density=1.5)],
+        "sigma": [lambda: LISTA(M, sigma=-1.0)],
         "layers": [lambda: LISTA(M, layers=0), lambda: ADMMNet(layers=0)],
         "lam": [lambda: LISTA(M, lam=0.0), lambda: ADMMNet(lam=-1.0)],
         "y": [

@@ -3,7 +3,7 @@
     LISTA      K steps of ISTA for a known matrix; matrices and thresholds are learned        Gregor & LeCun 2010
     ADMMNet    K steps of ADMM for a known operator; ρ, step and shrinkage are learned        Yang et al. 2016
 
-Before training, each of them is its solver, step for step.
+Before training, each of them is its solver, step for step (LISTA: without `select`).
 """
 
 import math
@@ -20,31 +20,52 @@ def soft_threshold(v, threshold):
     return v - torch.clamp(v, -threshold, threshold)
 
 
+def gaussian_matrix(m, n, seed=0):
+    """A matrix [m, n] of independent Gaussian entries whose columns are then scaled to norm 1."""
+    A = torch.randn(m, n, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return (A / A.norm(dim=0)).to(torch.get_default_dtype())
+
+
 class LISTA(nn.Module):
     """K layers of ISTA for ẑ = argmin_z ½‖A z − y‖² + λ‖z‖₁, with learned matrices, thresholds (Gregor & LeCun 2010):
 
         z⁺ = S_θ(W y + V z),  at the start  W = τAᵀ,  V = I − τAᵀA,  θ = τλ,  τ = 1/‖A‖²,
 
-    from z = 0, with the soft threshold S_θ. `coupled` keeps V = I − W A, as layers that find the true code must in the
-    limit (Chen et al. 2018): z⁺ = S_θ(z + W(y − A z)), with A known and fewer parameters.
+    from z = 0, with the soft threshold S_θ, θ >= 0. `coupled` keeps V = I − W A, as layers that find the true code must
+    in the limit (Chen et al. 2018): z⁺ = S_θ(z + W(y − A z)), with A known and fewer parameters. With `select`, the
+    largest values pass S_θ unshrunk, a share of select · k/K in layer k (support selection, ibid.).
 
     Args:
-        A: the matrix, a float tensor [m, n]. layers: K >= 1. lam: λ > 0 of the start.
+        A: the matrix, a float tensor [m, n]; or its two sizes (m, n), for `gaussian_matrix(m, n, seed)`.
+        layers: K >= 1. lam: λ > 0 of the start.
         coupled: learn W and θ only. shared: one W (and V) for all layers, as in the paper; else one for each.
+        select: a share in [0, 1), 0 for the plain network.
+        density, sigma: share of values other than 0 of the codes (`bernoulli_gaussian`), and noise, in training; the
+            network does not use them.
 
     Data are [..., m] and codes [..., n]: the last dimension counts, all others are a batch. Raises ValueError for an A,
-    layers, lam or y that is not as above.
+    layers, lam, select, density, sigma or y that is not as above.
     """
 
-    def __init__(self, A, layers=10, lam=0.1, coupled=False, shared=False):
+    def __init__(self, A, layers=10, lam=0.1, coupled=False, shared=False, select=0.0, density=0.1, sigma=0.0, seed=0):
         super().__init__()
-        matrix = torch.is_tensor(A) and A.is_floating_point() and A.dim() == 2 and bool(A.isfinite().all())
-        check(matrix, "A", "a finite float tensor [m, n]", getattr(A, "shape", type(A).__name__))
+        if not torch.is_tensor(A):
+            check(isinstance(A, tuple | list) and len(A) == 2, "A", "a matrix, or its two sizes", A)
+            for size in A:
+                check_count("A", size, low=1)
+            A = gaussian_matrix(*A, seed)
+        matrix = A.is_floating_point() and A.dim() == 2 and bool(A.isfinite().all())
+        check(matrix, "A", "a finite float tensor [m, n]", A.shape)
         check_count("layers", layers, low=1)
         check_number("lam", lam, positive=True)
+        for name, share in (("select", select), ("density", density), ("sigma", sigma)):
+            check_number(name, share)
+            check(share < 1 or name == "sigma", name, "a share below 1", share)
         A = A.detach().clone()
         tau = 1 / torch.linalg.matrix_norm(A, 2) ** 2
         check(bool(tau.isfinite()), "A", "a matrix other than 0", "zeros")
+        self.config = {"A": list(A.shape), "layers": layers, "lam": lam, "coupled": coupled, "shared": shared}
+        self.config |= {"select": select, "density": density, "sigma": sigma, "seed": seed}
         self.layers, self.coupled, count = layers, coupled, 1 if shared else layers
         self.register_buffer("A", A)
         self.W = nn.Parameter((tau * A.mT).repeat(count, 1, 1))
@@ -53,18 +74,28 @@ class LISTA(nn.Module):
             self.V = nn.Parameter((eye - tau * A.mT @ A).repeat(count, 1, 1))
         self.threshold = nn.Parameter((tau * lam).repeat(count))
 
+    def shrink(self, v, k):
+        """The last half of layer k = 0, …, K − 1: the soft threshold, but for the values that are selected."""
+        shrunk = soft_threshold(v, self.threshold[k % len(self.W)].abs())
+        passing = round(self.config["select"] * (k + 1) / self.layers * v.shape[-1])
+        if not passing:
+            return shrunk
+        size = v.abs()
+        return torch.where(size >= size.topk(passing).values[..., -1:], v, shrunk)
+
+    def step(self, z, y, k):
+        """Layer k = 0, …, K − 1: from a code [..., n] to the next."""
+        i = k % len(self.W)  # One matrix for all layers, if shared.
+        W = self.W[i].mT
+        return self.shrink(z + (y - z @ self.A.mT) @ W if self.coupled else y @ W + z @ self.V[i].mT, k)
+
     def iterates(self, y):
         """The codes after 0, 1, …, K layers: a list of K + 1 tensors [..., n], the first of zeros."""
         fits = torch.is_tensor(y) and y.is_floating_point() and y.dim() > 1 and y.shape[-1] == len(self.A)
         check(fits, "y", f"a float tensor [..., {len(self.A)}]", getattr(y, "shape", type(y).__name__))
-        z = y.new_zeros(*y.shape[:-1], self.A.shape[1])
-        codes, threshold = [z], self.threshold.abs()
+        codes = [y.new_zeros(*y.shape[:-1], self.A.shape[1])]
         for k in range(self.layers):
-            k = k % len(self.W)  # One matrix for all layers, if shared.
-            W = self.W[k].mT
-            v = z + (y - z @ self.A.mT) @ W if self.coupled else y @ W + z @ self.V[k].mT
-            z = soft_threshold(v, threshold[k])
-            codes.append(z)
+            codes.append(self.step(codes[-1], y, k))
         return codes
 
     def forward(self, y):

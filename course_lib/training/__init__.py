@@ -6,12 +6,13 @@ file, written beside its place and renamed. A new model needs a line in `weights
 recipe in `RECIPES`.
 """
 
-from course_lib.training.batches import draw_batch, draw_validation, load_sets, load_validation
+from course_lib.training.batches import DRAWN, draw_batch, draw_validation, load_sets, load_validation
 from course_lib.training.loop import Objective, Run, load_average, mean_loss, train
 from course_lib.training.losses import LOSSES, SCORES
 from course_lib.training.recipes import RECIPES, Recipe, learning_rate
 
 __all__ = [
+    "DRAWN",
     "LOSSES",
     "RECIPES",
     "SCORES",

@@ -1,14 +1,33 @@
-"""The images of a run: what it loads, and the batch of each step as a function of (seed, step)."""
+"""The data of a run: what it loads or draws, and the batch of each step as a function of (seed, step)."""
 
 import torch
 
+from course_lib.compressed_sensing import bernoulli_gaussian
 from course_lib.data import load_folder, photograph_crops, to_float
 from course_lib.models.glow import dequantize
 from course_lib.training.recipes import step_seed
 
 
+def sparse_codes(config, count, generator):
+    """The codes [count, 1, 1, n] of a LISTA's training."""
+    return bernoulli_gaussian(count, config["A"][1], config["density"], generator)
+
+
+DRAWN = {"lista": sparse_codes}
+"""For each model that needs no images: what it trains on, of (config, count, generator), [count, C, H, W]."""
+
+
+def check_data(folders, recipe):
+    """Raise ValueError unless there is something to train on: folders, photographs, or what the recipe draws itself."""
+    if recipe.model in DRAWN and (folders or recipe.photographs):
+        raise ValueError(f"data: expected no images, {recipe.model} trains on what it draws; got {list(folders)}")
+    if not folders and not recipe.photographs and recipe.model not in DRAWN:
+        raise ValueError("data: expected at least one folder of images, got none")
+
+
 def load_sets(folders, recipe):
-    """The training images, uint8 [N, 3, size, size] each: one set a folder, then the crops of photographs if any."""
+    """The training images, uint8 [N, 3, size, size] each: one set a folder, then the crops of photographs if any; none
+    for a model in `DRAWN`."""
     size = recipe.config.get("size", 64)
     sets = [load_folder(folder, "train", size) for folder in folders]
     return sets + ([photograph_crops("train", recipe.photographs, size, recipe.seed)] if recipe.photographs else [])
@@ -16,7 +35,10 @@ def load_sets(folders, recipe):
 
 def load_validation(folders, recipe):
     """The validation images of the first folder, and as many crops of the validation photographs where the recipe
-    trains on photographs (without a folder, 250 or as many as it trains on): uint8 [N, 3, size, size]."""
+    trains on photographs (without a folder, 250 or as many as it trains on): uint8 [N, 3, size, size]. For a model in
+    `DRAWN`: 2000 examples with a seed of their own."""
+    if recipe.model in DRAWN:
+        return DRAWN[recipe.model](recipe.config, 2000, torch.Generator().manual_seed(1))
     size = recipe.config.get("size", 64)
     sets = [load_folder(folder, "validation", size) for folder in folders[:1]]
     count = len(sets[0]) if sets else min(250, recipe.photographs)
@@ -30,6 +52,8 @@ def draw_batch(sets, step, recipe, rank=0, world=1):
     `finish` of the run; the other sets share the rest in proportion to their sizes.
     """
     generator, count = torch.Generator().manual_seed(step_seed(step, recipe)), recipe.batch
+    if recipe.model in DRAWN:
+        return DRAWN[recipe.model](recipe.config, count, generator).chunk(world)[rank]
     alone = len(sets) == 1 or step >= (1 - recipe.finish) * recipe.steps
     others = torch.tensor([0.0 if i == 0 else len(s) for i, s in enumerate(sets)])
     weights = torch.eye(len(sets))[0] if alone else others / others.sum() * (1 - recipe.share)
@@ -43,5 +67,7 @@ def draw_batch(sets, step, recipe, rank=0, world=1):
 
 
 def draw_validation(images, recipe, seed=1):
-    """The validation images with the noise of the recipe, always the same."""
+    """The validation images with the noise of the recipe, always the same; what was drawn, as it is."""
+    if recipe.model in DRAWN:
+        return images
     return dequantize(to_float(images), recipe.noise, torch.Generator().manual_seed(seed))

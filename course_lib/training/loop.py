@@ -14,9 +14,9 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from course_lib.common import progress
+from course_lib.common import check, progress
 from course_lib.data import save_grid
-from course_lib.training.batches import draw_batch, draw_validation, load_sets, load_validation
+from course_lib.training.batches import check_data, draw_batch, draw_validation, load_sets, load_validation
 from course_lib.training.losses import LOSSES
 from course_lib.training.recipes import Recipe, learning_rate, step_seed
 from course_lib.weights import MODELS, part_of, read_checkpoint, replacing, save_checkpoint
@@ -137,7 +137,8 @@ def train(recipe, data, out, device="cpu", precision=None, every=500, compile_mo
 
     Args:
         recipe: a `Recipe`. To train longer, resume with a larger `steps`.
-        data: folders; the first has the validation images. None is needed where the recipe has photographs.
+        data: folders; the first has the validation images. None is needed where the recipe has photographs, and none
+            is taken where the model trains on what it draws (`batches.DRAWN`).
         out: folder of checkpoint, log.csv and samples.
         precision: dtype of the networks (torch.bfloat16), None for float32.
         every: steps between validations (with a checkpoint each).
@@ -149,8 +150,7 @@ def train(recipe, data, out, device="cpu", precision=None, every=500, compile_mo
         raise ValueError(f"batch: expected a multiple of {world} processes, got {recipe.batch}")
     if every < 1:
         raise ValueError(f"every: expected a number of steps from 1, got {every}")
-    if not data and not recipe.photographs:
-        raise ValueError("data: expected at least one folder of images, got none")
+    check_data(data, recipe)
     with process_group(world, device) as device:
         run = Run(recipe, out, device)
         resumed, sets = run.resume(), load_sets(data, run.recipe)
@@ -161,6 +161,8 @@ def train(recipe, data, out, device="cpu", precision=None, every=500, compile_mo
             run.model.initialize(torch.cat([draw_batch(sets, -1 - i, recipe) for i in range(4)]).to(run.device))
             run.average.load_state_dict(run.model.state_dict())
         if precision is not None:
+            known = hasattr(run.model, "mixed_precision")
+            check(known, "precision", f"float32, the only one that {recipe.model} knows", precision)
             run.model.mixed_precision(precision)
         objective = Objective(run.model, recipe.model)
         objective = DistributedDataParallel(objective) if world > 1 else objective

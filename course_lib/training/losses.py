@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 
 from course_lib.models.regression import upscale
+from course_lib.operators import SubsampledTransform
 
 FLOOR = 1e-6
 """Added to a mean square error, (0.26 grey levels)², so that easy images don't lead the training."""
@@ -36,13 +37,38 @@ def super_resolution_loss(model, x):
     return rmse(model(upscale(F.avg_pool2d(x, factor), factor)), x)
 
 
+def sensing_loss(model, x):
+    """`rmse` of f(A x + σ ε, A), with `fraction` and `sigma` of the model, on one random channel of each image."""
+    size, fraction, sigma = x.shape[2:], model.config["fraction"], model.config["sigma"]
+    A = SubsampledTransform(size, fraction).to(x.device)
+    x = x[torch.arange(len(x)), torch.randint(x.shape[1], (len(x),))][:, None]
+    y = A(x)
+    return rmse(model(y + sigma * torch.randn_like(y), A), x)
+
+
+def sparse_coding_loss(model, z):
+    """The error ‖z_k − z‖² / ‖z‖² of the codes z [B, 1, 1, n] of a batch in dB, the mean over the layers k = 1, …, K.
+
+    In dB each layer counts alike, the first ones with their large errors and the last ones with their small ones.
+    """
+    y = z @ model.A.mT
+    codes = model.iterates(y + model.config["sigma"] * torch.randn_like(y))[1:]
+    errors = torch.stack([(code - z).square().sum() for code in codes])
+    return 10 * (errors / z.square().sum()).log10().mean()
+
+
 LOSSES = {
     "glow": lambda model, x: model.bits_per_dim(x).mean(),
     "dncnn": denoising_loss,
     "srcnn": super_resolution_loss,
     "vdsr": super_resolution_loss,
+    "lista": sparse_coding_loss,
+    "admm_net": sensing_loss,
+    "vae": lambda model, x: model.loss(x).mean(),
 }
 """The mean loss of a batch of images [B, C, H, W] for each model of `weights.MODELS`."""
 
-SCORES = {"glow": "bits_per_dim", "dncnn": "rmse", "srcnn": "rmse", "vdsr": "rmse"}
+SCORES = {"glow": "bits_per_dim", "dncnn": "rmse", "srcnn": "rmse", "vdsr": "rmse", "admm_net": "rmse"}
+SCORES["lista"] = "mean_layer_error_db"
+SCORES["vae"] = "bits_per_dim_bound"
 """What the loss of a model is called in the recipe beside its weights; "loss" for any other."""

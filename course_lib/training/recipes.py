@@ -37,27 +37,26 @@ class Recipe:
 RESTORATION = {"noise": 0.0, "share": 0.35, "finish": 0.0, "photographs": 8000}
 """What the restoration networks have in common: clean images, a third of them faces and the rest photographs."""
 
+SMALL = {"width": 48, "depth": 12, "noise_map": False}
+"""The denoisers that are not told σ: for one σ, blind, and blind without biases."""
+
+SPARSE = {"A": [100, 200], "layers": 16, "coupled": True, "select": 0.12}
+"""A LISTA for half as many measurements as values, of which a tenth are not 0."""
+
 RECIPES = {
     "glow": Recipe(),
-    "srcnn": Recipe("srcnn", {"factors": [2]}, steps=8000, batch=8, **RESTORATION),
-    "vdsr": Recipe("vdsr", {"width": 32, "factors": [2, 3, 4]}, steps=6000, batch=8, **RESTORATION),
-    "dncnn": Recipe(
-        "dncnn", {"noise_map": True, "bias": True, "sigmas": [0.0, 0.2]}, steps=12000, batch=8, **RESTORATION
-    ),
-    "dncnn_blind": Recipe(
-        "dncnn",
-        {"width": 48, "depth": 12, "noise_map": False, "bias": True, "sigmas": [0.0, 0.1]},
-        steps=8000,
-        batch=8,
-        **RESTORATION,
-    ),
+    "srcnn": Recipe("srcnn", {"factors": [2]}, steps=6000, batch=8, **RESTORATION),
+    "vdsr": Recipe("vdsr", {"width": 32, "factors": [2, 3, 4]}, steps=5000, batch=8, **RESTORATION),
+    "dncnn": Recipe("dncnn", {"sigmas": [0.0, 0.2]}, steps=9000, batch=8, **RESTORATION),
+    "dncnn_fixed": Recipe("dncnn", SMALL | {"sigmas": [0.05, 0.05]}, steps=5000, batch=8, **RESTORATION),
+    "dncnn_blind": Recipe("dncnn", SMALL | {"sigmas": [0.0, 0.1]}, steps=5000, batch=8, **RESTORATION),
     "dncnn_bias_free": Recipe(
-        "dncnn",
-        {"width": 48, "depth": 12, "noise_map": False, "bias": False, "sigmas": [0.0, 0.1]},
-        steps=8000,
-        batch=8,
-        **RESTORATION,
+        "dncnn", SMALL | {"bias": False, "sigmas": [0.0, 0.1]}, steps=5000, batch=8, **RESTORATION
     ),
+    "lista": Recipe("lista", SPARSE, steps=6000, batch=128, warmup=100, noise=0.0),
+    "admm_net": Recipe("admm_net", steps=2000, batch=4, lr=3e-3, warmup=100, noise=0.0, finish=0.0, photographs=4000),
+    "vae": Recipe("vae", {"input_noise": 0.0}, lr=2e-3, clip=5.0),
+    "vae_jpmap": Recipe("vae", {"input_noise": 0.05}, lr=2e-3, clip=5.0),
 }
 """The recipe of each weight file, by its name: `python -m course_lib train NAME`."""
 
