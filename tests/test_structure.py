@@ -11,7 +11,7 @@ LAYERS = [
     ["operators", "patches", "models.conv_layers"],
     ["regularizers"],
     ["metrics", "data", "results", "spectra", "phantom"],
-    ["models.denoiser", "models.glow", "models.regression", "models.unrolled", "models.vae"],
+    ["models.denoiser", "models.flow2d", "models.glow", "models.regression", "models.unrolled", "models.vae"],
     ["weights"],
     ["solvers"],
     ["selection", "compressed_sensing"],

@@ -24,6 +24,12 @@ from course_lib.exercises.inverse_problems import (
     check_null_part,
     check_worst_conditioned,
 )
+from course_lib.exercises.normalizing_flows import (
+    check_bridge,
+    check_chain_logdet,
+    check_decode_two,
+    check_transformed_density,
+)
 from course_lib.exercises.plug_and_play import (
     check_averaged,
     check_pnp_step,
@@ -44,6 +50,12 @@ from course_lib.exercises.spectral_imaging import (
 )
 from course_lib.exercises.start_here import check_first_step, check_inversion, check_psnr
 from course_lib.exercises.total_variation import check_dual_step, check_duality_gap, check_edge_price, check_rho
+from course_lib.exercises.unrolling import (
+    check_admm_layer,
+    check_ista_layer,
+    check_other_matrix,
+    check_other_measurements,
+)
 from course_lib.exercises.variational_regularization import (
     check_limits,
     check_map_lambda,
@@ -53,10 +65,14 @@ from course_lib.exercises.variational_regularization import (
 
 __all__ = [
     "check_actnorm_logdet",
+    "check_admm_layer",
     "check_aggregation",
     "check_averaged",
     "check_bits_per_dim",
+    "check_bridge",
+    "check_chain_logdet",
     "check_coupling_inverse",
+    "check_decode_two",
     "check_dictionary_update",
     "check_difference_adjoint",
     "check_dual_step",
@@ -68,6 +84,7 @@ __all__ = [
     "check_fusion_system",
     "check_group_threshold",
     "check_inversion",
+    "check_ista_layer",
     "check_limits",
     "check_low_rank",
     "check_map_lambda",
@@ -77,6 +94,8 @@ __all__ = [
     "check_noise_error",
     "check_noiseless_deblurring",
     "check_null_part",
+    "check_other_matrix",
+    "check_other_measurements",
     "check_overlap_gain",
     "check_paired_gain",
     "check_pnp_step",
@@ -91,6 +110,7 @@ __all__ = [
     "check_soft_threshold",
     "check_step_in_z",
     "check_tikhonov",
+    "check_transformed_density",
     "check_two_means",
     "check_worst_conditioned",
 ]

@@ -1,0 +1,110 @@
+"""The checks of notebook 11 tell right from blank from typical wrong answers, and name the mistake."""
+
+import math
+
+import pytest
+import torch
+
+from course_lib import exercises
+from course_lib.exercises.normalizing_flows import couple, uncouple
+
+LOG_ROOT = 0.5 * math.log(2 * math.pi)
+
+
+def density(slope=lambda x, s: -math.log(s) - (x * (1 - x)).log(), half=0.5, constant=LOG_ROOT):
+    def answer(x, m, s):
+        z = ((x / (1 - x)).log() - m) / s
+        return -half * z**2 - constant + slope(x, s)
+
+    return answer
+
+
+def chain(total=lambda each: sum(each), at=None, z=None):
+    def answer(layers, x):
+        start, each = x, []
+        for layer in layers:
+            each.append(layer(start if at == "x" else x)[1])
+            x = layer(x)[0]
+        return (x if z is None else start), total(each)
+
+    return answer
+
+
+def undo(z, first, second):
+    return uncouple(uncouple(z, second, True), first)
+
+
+CASES = {
+    "check_transformed_density": (
+        density(),
+        [
+            (density(lambda x, s: 0 * x), "alone"),
+            (density(lambda x, s: -(x * (1 - x)).log()), "divides by s, so"),
+            (density(lambda x, s: -math.log(s)), "that of log"),
+            (density(lambda x, s: math.log(s) + (x * (1 - x)).log()), "the sign: add"),
+            (density(lambda x, s: math.log(s) - (x * (1 - x)).log()), "sign of log s"),
+            (lambda x, m, s: density()(x, m, s).exp(), "its logarithm"),
+            (density(constant=0), "constant"),
+            (density(half=1), "has a ½"),
+            (density(lambda x, s: x), "z = (log"),
+            (lambda x, m, s: density()(x, m, s).sum(), "shape [9]"),
+            (lambda x, m, s: math.nan * x, "NaN"),
+        ],
+    ),
+    "check_decode_two": (
+        undo,
+        [
+            (lambda z, f, g: uncouple(uncouple(z, f), g, True), "the order: undo"),
+            (lambda z, f, g: couple(couple(z, f), g, True), "encoder once more"),
+            (lambda z, f, g: couple(couple(z, g, True), f), "instead of undone"),
+            (lambda z, f, g: uncouple(uncouple(z, g), f), "swapped halves"),
+            (lambda z, f, g: uncouple(uncouple(z, g, True), f, True), "only the second one is"),
+            (lambda z, f, g: uncouple(z, g, True), "only the second coupling"),
+            (lambda z, f, g: uncouple(z, f), "only the first coupling"),
+            (lambda z, f, g: undo(z, f, g).flip(1), "exchanged"),
+            (lambda z, f, g: undo(z, f, f), "from the second network"),
+            (lambda z, f, g: undo(z, f, g)[:, 0], "shape [5, 2]"),
+        ],
+    ),
+    "check_chain_logdet": (
+        chain(),
+        [
+            (chain(at="x"), "that the layer receives"),
+            (chain(lambda each: math.prod(each)), "logarithms add"),
+            (chain(lambda each: each[-1]), "last layer's alone"),
+            (chain(lambda each: each[0]), "first layer's alone"),
+            (chain(lambda each: sum(each) / 3), "not the mean"),
+            (chain(lambda each: -sum(each)), "with a plus"),
+            (chain(lambda each: sum(each).exp()), "itself"),
+            (chain(lambda each: sum(each).sum()), "each point"),
+            (chain(lambda each: sum(each).sum().item()), "each point"),
+            (chain(lambda each: sum(each) + 1), "start at 0"),
+            (chain(z="start"), "z: each layer"),
+            (lambda layers, x: chain()(layers, x)[1], "a pair"),
+        ],
+    ),
+    "check_bridge": (
+        "thinner",
+        [("gone", "border"), ("wider", "more sharply"), ("training", "discontinuous"), ("none", "choose one")],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_right_blank_and_wrong(name, capsys):
+    check, (right, wrong) = getattr(exercises, name), CASES[name]
+    assert check(right) and capsys.readouterr().out.startswith("✓")
+    for blank in (..., None, *((lambda *_: ..., lambda *_: None) if callable(right) else ())):
+        assert not check(blank) and "not answered yet" in capsys.readouterr().out
+    for answer, word in wrong:
+        assert not check(answer)
+        printed = capsys.readouterr().out
+        assert printed.startswith("✗") and word in printed, (word, printed)
+
+
+def test_uncouple_inverts_couple():
+    x = torch.randn(6, 2, dtype=torch.float64)
+    for swap in (False, True):
+        y = couple(x, lambda a: (a**2, a.tanh()), swap)
+        assert not torch.allclose(y, x)
+        torch.testing.assert_close(uncouple(y, lambda a: (a**2, a.tanh()), swap), x)
