@@ -1,4 +1,4 @@
-"""The command line, `python -m course_lib COMMAND`: train, export, reproduce, couplings."""
+"""The command line, `python -m course_lib COMMAND`: train, export, reproduce, couplings, student."""
 
 import argparse
 import copy
@@ -15,8 +15,11 @@ from course_lib.data import PHOTOGRAPH_SPLITS, image_files
 from course_lib.experiments import METHODS, SIGMAS, experiment_on_faces, experiment_on_the_astronaut, reproduce
 from course_lib.models.glow import SCALES
 from course_lib.scores import FIGURES, TASKS
+from course_lib.student import nbgrader_version, student_version, write_versions
 from course_lib.training import DRAWN, RECIPES, SCORES, Recipe, load_average, load_validation, mean_loss, train
 from course_lib.weights import FOLDER, MODELS, read_checkpoint, save_model
+
+NOTEBOOKS = FIGURES.with_name("notebooks")
 
 RECIPE_OPTIONS = {
     "steps": (int, "training steps in all; a larger number than before trains longer"),
@@ -64,7 +67,7 @@ def build_parser():
     parser = argparse.ArgumentParser("python -m course_lib", description="Deep generative priors: the command line.")
     parser.add_argument("--traceback", action="store_true", help="show where in the code an error came from")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for add in (add_train, add_export, add_reproduce, add_couplings):
+    for add in (add_train, add_export, add_reproduce, add_couplings, add_student):
         add(commands)
     return parser
 
@@ -136,6 +139,24 @@ def add_couplings(commands):
     parser.add_argument("--images", type=int, default=8, help="validation images (default: 8)")
     parser.add_argument("--out", default=FIGURES / "couplings.csv", help="the table (default: figures/couplings.csv)")
     parser.set_defaults(command=lambda args: compare(args.runs, args.data, args.out, args.images))
+
+
+def add_student(commands):
+    """`student`: the notebooks of a class."""
+    about = "write every notebook without solutions and outputs"
+    parser = commands.add_parser("student", help=about, description=about)
+    parser.add_argument("out", metavar="FOLDER", help="where to; made if need be")
+    text = "with nbgrader's metadata: a source for `nbgrader generate_assignment`, solutions marked to be cut out"
+    parser.add_argument("--nbgrader", action="store_true", help=text)
+    parser.add_argument("--notebooks", metavar="FOLDER", default=NOTEBOOKS, help="default: notebooks/ of the course")
+    parser.set_defaults(command=run_student)
+
+
+def run_student(args):
+    """Write the notebooks of a class."""
+    version = nbgrader_version if args.nbgrader else student_version
+    paths = write_versions(args.notebooks, args.out, version)
+    print(f"{args.out}: {len(paths)} notebooks, {paths[0].stem} to {paths[-1].stem}")
 
 
 def run_reproduce(args):

@@ -24,6 +24,7 @@ LAYERS = [
     ["scores"],
     ["experiments"],
     ["couplings"],
+    ["student"],
     ["__main__"],
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
