@@ -14,9 +14,11 @@ import torch
 import torch.nn.functional as F
 from skimage.restoration import inpaint_biharmonic
 
+from course_lib import plug_and_play
 from course_lib.common import check, progress
 from course_lib.data import face, load_folder, to_float
 from course_lib.metrics import psnr, ssim
+from course_lib.models.regression import upscale
 from course_lib.operators import Blur, Downsample, Mask, random_mask, square_mask, uniform_kernel
 from course_lib.reconstruction import analysis, bayesian, map_estimate, recommended, synthesis, warm_start
 from course_lib.regularizers import TV
@@ -28,6 +30,12 @@ SIGMAS = (0.0, 0.01, 0.05)
 
 GRID = tuple(10 ** (k / 4) for k in range(-28, -3))
 """The λ that tuning chooses from: four a decade, from 1e-7 to 1e-1."""
+
+PNP_GRID = tuple(10 ** (k / 4) for k in range(-12, 9))
+"""The λ of plug and play, a number without units: four a decade, from 1e-3 to 1e2."""
+
+PNP_START, PNP_STEPS = 0.2, 16
+"""The strength with which plug and play starts, and its number of steps."""
 
 
 def make_task(name, size=64):
@@ -61,21 +69,25 @@ class Method:
         run: (y, A, model, lam, sigma) → (image, objective [B] or None).
         start: λ where tuning starts, as a function of σ; None for a method without λ.
         tasks: tasks that it applies to.
+        network: the weight file of the `model` that it is given; by default the experiment's flow.
+        grid: the λ that tuning chooses from.
     """
 
     run: callable
     start: callable = None
     tasks: tuple = TASKS
+    network: str = ""
+    grid: tuple = GRID
 
 
-def flow_method(estimate, **options):
-    """A `Method` of one of the functions of `reconstruction`."""
+def flow_method(estimate, least=0.0, **options):
+    """A `Method` of one of the functions of `reconstruction`; tuning starts at σ²/2, or `least` if more."""
 
     def run(y, A, model, lam, sigma):
         result = estimate(y, A, model, lam, **options)
         return result.image, result.history["objective"][-1]
 
-    return Method(run, bayesian)
+    return Method(run, lambda sigma: max(bayesian(sigma), least))
 
 
 def run_tv(y, A, model, lam, sigma):
@@ -103,16 +115,28 @@ def run_biharmonic(y, A, model, lam, sigma):
     return torch.stack([torch.from_numpy(image).permute(2, 0, 1) for image in filled]).to(y), None
 
 
+def run_regression(y, A, model, lam, sigma):
+    return model(upscale(y, A.factor)), None
+
+
+def run_plug_and_play(y, A, model, lam, sigma):
+    result = plug_and_play.hqs(y, A, model, sigma, warm_start(y, A, sigma), start=PNP_START, lam=lam, steps=PNP_STEPS)
+    return result.image, None
+
+
 METHODS = {
     "tv": Method(run_tv, lambda sigma: max(0.1 * sigma, 1e-4)),
     "bicubic": Method(run_bicubic, tasks=("sr2", "sr4")),
     "biharmonic": Method(run_biharmonic, tasks=("inpainting_random", "inpainting_square")),
+    "srcnn": Method(run_regression, tasks=("sr2",), network="srcnn"),
+    "vdsr": Method(run_regression, tasks=("sr2", "sr4"), network="vdsr"),
+    "pnp": Method(run_plug_and_play, lambda sigma: 0.23, network="dncnn", grid=PNP_GRID),
     "recommended": Method(run_recommended, bayesian),
     "map": Method(run_map, bayesian),
     "synthesis_lbfgs": flow_method(synthesis, optimizer="lbfgs", steps=100),
-    "analysis_lbfgs": flow_method(analysis, optimizer="lbfgs", steps=100),
-    "synthesis": flow_method(synthesis),
-    "analysis": flow_method(analysis),
+    "analysis_lbfgs": flow_method(analysis, 5e-4, optimizer="lbfgs", steps=100),
+    "synthesis": flow_method(synthesis, 5e-4),
+    "analysis": flow_method(analysis, 5e-4),
 }
 
 
@@ -130,57 +154,68 @@ class Experiment:
     batch: int = 10
     weights: str = ""
 
+    def network(self, method):
+        """The model that a method is given."""
+        name = METHODS[method].network
+        return load_model(name, self.test.device) if name else self.model
+
+    def setup(self, method):
+        """What a kept cell must have been measured with."""
+        name = METHODS[method].network
+        weights = describe(name)["sha256"] if name else self.weights
+        return {"weights": weights, "images": len(self.test), "validation": len(self.validation)}
+
     def estimate(self, task, method, sigma, lam, images, first_seed):
         """Reconstruct all images, batch by batch: (images, objectives or None, seconds an image)."""
-        A = make_task(task, images.shape[-1]).to(images.device)
+        A, model = make_task(task, images.shape[-1]).to(images.device), self.network(method)
         found, objectives, started = [], [], time.perf_counter()
         for start in range(0, len(images), self.batch):
             x = images[start : start + self.batch]
             seeds = range(first_seed + start, first_seed + start + len(x))
-            image, objective = METHODS[method].run(observe(x, A, sigma, seeds), A, self.model, lam, sigma)
+            image, objective = METHODS[method].run(observe(x, A, sigma, seeds), A, model, lam, sigma)
             found.append(image.detach().clamp(0, 1))
             objectives.append(objective)
         seconds = (time.perf_counter() - started) / len(images)
         return torch.cat(found), None if objectives[0] is None else torch.cat(objectives), seconds
 
     def tune(self, task, method, sigma):
-        """(λ, {λ: PSNR}) by climbing `GRID` from the method's start until both neighbours are worse, on validation.
+        """(λ, {λ: PSNR}) by climbing the method's grid from its start until both neighbours are worse, on validation.
 
         Without validation images λ is the start. A method without λ has None.
         """
         if METHODS[method].start is None:
             return None, {}
-        wanted = METHODS[method].start(sigma)
+        wanted, grid = METHODS[method].start(sigma), METHODS[method].grid
         if len(self.validation) == 0:
             return wanted, {}
-        best = min(range(len(GRID)), key=lambda i: abs(math.log(GRID[i] / wanted)))
+        best = min(range(len(grid)), key=lambda i: abs(math.log(grid[i] / wanted)))
         scores = {}
 
         def score(i):
             if i not in scores:
-                found, _, _ = self.estimate(task, method, sigma, GRID[i], self.validation, 1_000_000)
+                found, _, _ = self.estimate(task, method, sigma, grid[i], self.validation, 1_000_000)
                 scores[i] = psnr(found, self.validation).mean().item()
             return scores[i]
 
         for stride in (2, 1):
             while True:
-                near = [i for i in (best - stride, best, best + stride) if 0 <= i < len(GRID)]
+                near = [i for i in (best - stride, best, best + stride) if 0 <= i < len(grid)]
                 climbed = max(near, key=score)
                 if climbed == best:
                     break
                 best = climbed
-        return GRID[best], {GRID[i]: round(scores[i], 3) for i in sorted(scores)}
+        return grid[best], {grid[i]: round(scores[i], 3) for i in sorted(scores)}
 
     def rows(self):
         """All rows that these weights have in the folder, by method (in the order of `METHODS`)."""
         rows = [json.loads(path.read_text()) for path in sorted(Path(self.out).glob("*.json"))]
-        rows = [row for row in rows if row["setup"]["weights"] == self.weights]
+        rows = [row for row in rows if row["setup"]["weights"] == self.setup(row["method"])["weights"]]
         return sorted(rows, key=lambda row: list(METHODS).index(row["method"]))
 
     def cell(self, task, method, sigma):
         """The row of a cell, read from its file or measured (and then kept there)."""
         path = Path(self.out) / f"{task}-{method}-{sigma:g}.json"
-        setup = {"weights": self.weights, "images": len(self.test), "validation": len(self.validation)}
+        setup = self.setup(method)
         if path.exists() and (kept := json.loads(path.read_text()))["setup"] == setup:
             return kept
         lam, tuning = self.tune(task, method, sigma)
