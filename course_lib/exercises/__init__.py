@@ -36,6 +36,12 @@ from course_lib.exercises.plug_and_play import (
     check_pnp_strength,
     check_rescaled,
 )
+from course_lib.exercises.regression_networks import (
+    check_projection,
+    check_receptive_field,
+    check_two_point_mean,
+    check_worst_degradation,
+)
 from course_lib.exercises.sparsity import (
     check_frame,
     check_group_threshold,
@@ -101,9 +107,11 @@ __all__ = [
     "check_pnp_step",
     "check_pnp_strength",
     "check_posterior_mean",
+    "check_projection",
     "check_psnr",
     "check_ranks",
     "check_rates",
+    "check_receptive_field",
     "check_rescaled",
     "check_rho",
     "check_same_minimizers",
@@ -112,5 +120,7 @@ __all__ = [
     "check_tikhonov",
     "check_transformed_density",
     "check_two_means",
+    "check_two_point_mean",
     "check_worst_conditioned",
+    "check_worst_degradation",
 ]
