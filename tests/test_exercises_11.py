@@ -84,7 +84,7 @@ CASES = {
         ],
     ),
     "check_bridge": (
-        "thinner",
+        "lighter",
         [("gone", "border"), ("wider", "more sharply"), ("training", "discontinuous"), ("none", "choose one")],
     ),
 }

@@ -130,10 +130,10 @@ def check_chain_logdet(answer):
 
 @check
 def check_bridge(answer):
-    """Right: D is continuous, so the image of the plane stays in one piece: the bridge gets thinner, never empty."""
+    """Right: D is continuous, so the image of the plane stays in one piece: the bridge gets lighter, never empty."""
     hints = {
         "gone": "the z that go left and the z that go right fill the plane; where does D send the border between them?",
         "wider": "more couplings can bend more sharply. What would D need to cross the gap within a thin strip of z?",
         "training": "longer training changes the weights; is any choice of weights a discontinuous D?",
     }
-    choice(answer, "thinner", hints)
+    choice(answer, "lighter", hints)
