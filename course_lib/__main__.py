@@ -16,7 +16,8 @@ from course_lib.experiments import METHODS, SIGMAS, experiment_on_faces, experim
 from course_lib.models.glow import SCALES
 from course_lib.scores import FIGURES, TASKS
 from course_lib.student import nbgrader_version, student_version, write_versions
-from course_lib.training import DRAWN, RECIPES, SCORES, Recipe, load_average, load_validation, mean_loss, train
+from course_lib.training import DRAWN, RECIPES, SCORES, Recipe, load_average, mean_loss, train
+from course_lib.training.batches import draw_validation, load_validation
 from course_lib.weights import FOLDER, MODELS, read_checkpoint, save_model
 
 NOTEBOOKS = FIGURES.with_name("notebooks")
@@ -220,6 +221,9 @@ def run_export(args):
     scores = [round(mean_loss(m.to(device), validation, recipe), 4) for m in (model, rounded)]
     parameters, kind = sum(p.numel() for p in model.parameters()), SCORES.get(recipe.model, "loss")
     measured = {kind: scores[0], f"{kind}_float16": scores[1], "noise": recipe.noise}
+    if hasattr(rounded, "statistics"):
+        images = draw_validation(validation, recipe).to(device)
+        measured |= rounded.statistics(images, torch.Generator().manual_seed(0))
     info = {
         "parameters": parameters,
         "training": {k: v for k, v in vars(recipe).items() if k not in ("model", "config")},

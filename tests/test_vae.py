@@ -11,6 +11,7 @@ from torch.distributions import kl_divergence as exact_kl
 
 from course_lib.__main__ import main
 from course_lib.data import save_grid
+from course_lib.metrics import psnr
 from course_lib.models.vae import VAE, LatentModel, kl_divergence, reparametrize
 from course_lib.training import LOSSES, RECIPES, Recipe, load_average
 from course_lib.weights import describe, load_model, save_model
@@ -229,6 +230,25 @@ def test_samples_are_decoded_and_repeat():
     assert torch.equal(torch.get_rng_state(), state)
 
 
+def test_statistics_are_those_of_their_formulas():
+    model, x = vae(), images(60)
+    found = model.statistics(x, generator())
+    mean, logvar = model.encode(x)
+    z, kl = reparametrize(mean, logvar, generator()), kl_divergence(mean, logvar)
+    scores = psnr(model.decode(mean).clamp(0, 1), x)
+    expected = {"kl": kl.sum(1).mean(), "psnr": scores.mean(), "norm": (z.norm(dim=1) ** 2 / 5).mean()}
+    assert found["active"] == sum(kl.mean(0) > 0.1)
+    assert all(found[name] == pytest.approx(value.item(), abs=1e-3) for name, value in expected.items())
+    assert found["norm_std"] == pytest.approx((z.norm(dim=1) ** 2 / 5).std().item(), abs=1e-3)
+    collapsed = vae()
+    collapsed.posterior.weight.data.zero_()
+    collapsed.posterior.bias.data.zero_()
+    collapsed = collapsed.statistics(images(4000), generator())
+    assert collapsed["kl"] == 0 and collapsed["active"] == 0
+    assert collapsed["norm"] == pytest.approx(1, abs=0.05)
+    assert collapsed["norm_std"] == pytest.approx(math.sqrt(2 / 5), abs=0.05)
+
+
 def test_mixed_precision_is_close_and_keeps_float32():
     torch.manual_seed(0)
     model = VAE(**SMALL)
@@ -301,7 +321,7 @@ def test_training_lowers_the_loss_uses_the_latents_and_finds_eta():
     torch.manual_seed(0)
     model, x = VAE(**SMALL | {"dim": 4}), gratings(32)
     optimizer, losses = torch.optim.Adam(model.parameters(), lr=5e-3), []
-    for _ in range(250):
+    for _ in range(200):
         loss = LOSSES["vae"](model, x)
         optimizer.zero_grad()
         loss.backward()
@@ -337,7 +357,7 @@ def test_the_command_line_trains_resumes_exports_and_loads(tmp_path, capsys):
     assert main(["export", run, "tiny", "--folder", str(tmp_path)]) == 0
     about = describe("tiny", tmp_path)
     assert about["config"]["dim"] == 3 and about["steps"] == 4
-    assert math.isfinite(about["validation"]["bits_per_dim_bound"])
+    assert math.isfinite(about["validation"]["bits_per_dim_bound"]) and 0 < about["validation"]["psnr"] < 40
     model, average = load_model("tiny", folder=tmp_path), load_average(run)[0]
     z = torch.randn(2, 3, generator=generator())
     assert torch.allclose(model.decode(z), average.decode(z), atol=1e-2)

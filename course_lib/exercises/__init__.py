@@ -62,6 +62,13 @@ from course_lib.exercises.unrolling import (
     check_other_matrix,
     check_other_measurements,
 )
+from course_lib.exercises.vae import (
+    check_kl,
+    check_large_beta,
+    check_linear_elbo,
+    check_naive_likelihood,
+    check_reparametrize,
+)
 from course_lib.exercises.variational_regularization import (
     check_limits,
     check_map_lambda,
@@ -91,12 +98,16 @@ __all__ = [
     "check_group_threshold",
     "check_inversion",
     "check_ista_layer",
+    "check_kl",
+    "check_large_beta",
     "check_limits",
+    "check_linear_elbo",
     "check_low_rank",
     "check_map_lambda",
     "check_map_penalty",
     "check_missing_spectrum",
     "check_most_likely",
+    "check_naive_likelihood",
     "check_noise_error",
     "check_noiseless_deblurring",
     "check_null_part",
@@ -112,6 +123,7 @@ __all__ = [
     "check_ranks",
     "check_rates",
     "check_receptive_field",
+    "check_reparametrize",
     "check_rescaled",
     "check_rho",
     "check_same_minimizers",

@@ -74,6 +74,26 @@ class LatentModel(nn.Module):
         """−ELBO(x)/(d log 2) + log₂ 255, [B]: an upper bound on what `Glow.bits_per_dim` measures exactly."""
         return -self.elbo(x, generator, samples) / (x[0].numel() * math.log(2)) + math.log2(255)
 
+    @torch.no_grad()
+    def statistics(self, x, generator=None):
+        """What a set of images says about the model, a dict of numbers, means over the images unless stated.
+
+        `kl` in nats; `active` latents, with a mean KL above 0.1 nats; `psnr` of D(μ(x)) in dB; `norm` and `norm_std`,
+        mean and standard deviation over the images of ‖z‖²/D for z ~ q(z|x): 1 and √(2/D) for the prior.
+        """
+        parts = [self.encode(part) for part in x.split(50)]
+        mean, logvar = (torch.cat(values) for values in zip(*parts, strict=True))
+        decoded = torch.cat([self.decode(part) for part in mean.split(50)]).clamp(0, 1)
+        mse = (decoded - x).square().flatten(1).mean(1)
+        kl, norm = kl_divergence(mean, logvar), reparametrize(mean, logvar, generator).square().mean(1)
+        values = {
+            "kl": kl.sum(1).mean(),
+            "psnr": (-10 * mse.log10()).mean(),
+            "norm": norm.mean(),
+            "norm_std": norm.std(),
+        }
+        return {"active": int((kl.mean(0) > 0.1).sum())} | {k: round(v.item(), 3) for k, v in values.items()}
+
     def sample(self, count, temperature=1.0, generator=None):
         """x = D(T ε), ε ~ N(0, I): `count` images without the noise of p(x|z)."""
         z = torch.randn(count, self.dim, generator=generator, dtype=self.log_eta.dtype).to(self.log_eta.device)
