@@ -31,8 +31,8 @@ SIGMAS = (0.0, 0.01, 0.05)
 GRID = tuple(10 ** (k / 4) for k in range(-28, -3))
 """The λ that tuning chooses from: four a decade, from 1e-7 to 1e-1."""
 
-PNP_GRID = tuple(10 ** (k / 4) for k in range(-12, 9))
-"""The λ of plug and play, a number without units: four a decade, from 1e-3 to 1e2."""
+PNP_GRID = tuple(10 ** (k / 4) for k in range(-24, 9))
+"""The λ of plug and play, a number without units: four a decade, from 1e-6 to 1e2."""
 
 PNP_START, PNP_STEPS = 0.2, 16
 """The strength with which plug and play starts, and its number of steps."""

@@ -14,12 +14,15 @@ COLORS = {
     "bicubic": "#56B4E9",
     "biharmonic": "#56B4E9",
     "map": "#009E73",
+    "pnp": "#A69500",
     "recommended": "#CC79A7",
+    "srcnn": "#999999",
     "synthesis": "#0072B2",
     "truth": "#000000",
     "tv": "#E69F00",
+    "vdsr": "#666666",
 }
-"""One colour a method, everywhere (Okabe & Ito's palette)."""
+"""One colour a method, everywhere (Okabe & Ito's palette, its yellow darker, and greys for regression networks)."""
 
 STYLE = {
     "axes.grid": True,
