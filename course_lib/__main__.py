@@ -11,13 +11,13 @@ from pathlib import Path
 import torch
 
 from course_lib.couplings import compare
-from course_lib.data import PHOTOGRAPH_SPLITS, image_files
+from course_lib.data import PHOTOGRAPH_SPLITS, image_files, to_float
 from course_lib.experiments import METHODS, SIGMAS, experiment_on_faces, experiment_on_the_astronaut, reproduce
 from course_lib.models.glow import SCALES
 from course_lib.scores import FIGURES, TASKS
 from course_lib.student import nbgrader_version, student_version, write_versions
 from course_lib.training import DRAWN, RECIPES, SCORES, Recipe, load_average, mean_loss, train
-from course_lib.training.batches import draw_validation, load_validation
+from course_lib.training.batches import draw_validation, load_sets, load_validation
 from course_lib.weights import FOLDER, MODELS, read_checkpoint, save_model
 
 NOTEBOOKS = FIGURES.with_name("notebooks")
@@ -214,29 +214,38 @@ def run_export(args):
     """Measure the averaged model of a run, in float32 and rounded to float16, and save it."""
     model, about = load_average(args.run)
     data, recipe, device = data_of(args, about), about["recipe"], choose_device(args.device)
-    validation = load_validation([entry["folder"] for entry in data], recipe)
+    folders = [entry["folder"] for entry in data]
+    validation, posteriors = load_validation(folders, recipe), {}
+    if hasattr(model, "align"):
+        posteriors["before_alignment"] = posterior_statistics(model, validation, recipe)
+        model.align(to_float(part) for images in load_sets(folders, recipe) for part in images.split(100))
+        posteriors["after_alignment"] = posterior_statistics(model, validation, recipe)
     rounded = copy.deepcopy(model)
     for value in rounded.state_dict().values():
         value.copy_(value.half() if value.is_floating_point() else value)
     scores = [round(mean_loss(m.to(device), validation, recipe), 4) for m in (model, rounded)]
     parameters, kind = sum(p.numel() for p in model.parameters()), SCORES.get(recipe.model, "loss")
     measured = {kind: scores[0], f"{kind}_float16": scores[1], "noise": recipe.noise}
-    if hasattr(rounded, "statistics"):
-        images = draw_validation(validation, recipe).to(device)
-        measured |= rounded.statistics(images, torch.Generator().manual_seed(0))
     info = {
         "parameters": parameters,
         "training": {k: v for k, v in vars(recipe).items() if k not in ("model", "config")},
         "steps": about["step"],
         "minutes": about["rows"][-1]["minutes"] if about["rows"] else 0.0,
         "data": [entry | {"folder": Path(entry["folder"]).name} for entry in data],
-        "validation": measured | {"examples" if recipe.model in DRAWN else "images": len(validation)},
+        "validation": measured | {"examples" if recipe.model in DRAWN else "images": len(validation)} | posteriors,
         "date": datetime.now(UTC).date().isoformat(),
     }
     if recipe.photographs:
         info["photographs"] = {split: list(names) for split, names in PHOTOGRAPH_SPLITS.items()}
     path = save_model(model, args.name, info | ({"note": args.note} if args.note else {}), args.folder)
     print(f"{path}: {parameters} parameters, step {about['step']}, validation {scores[0]} ({scores[1]} in float16)")
+
+
+def posterior_statistics(model, validation, recipe):
+    """`LatentModel.statistics` of the validation images, and the mean bound on them."""
+    images, generator = draw_validation(validation, recipe), torch.Generator().manual_seed(0)
+    bound = torch.cat([model.bits_per_dim(part, generator) for part in images.split(50)]).mean()
+    return {"bits_per_dim_bound": round(bound.item(), 4)} | model.statistics(images, generator)
 
 
 def data_of(args, about):

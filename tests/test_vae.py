@@ -249,6 +249,56 @@ def test_statistics_are_those_of_their_formulas():
     assert collapsed["norm_std"] == pytest.approx(math.sqrt(2 / 5), abs=0.05)
 
 
+def correlated():
+    """A VAE whose posterior means are correlated and far from zero."""
+    model = vae()
+    model.posterior.weight.data[:5] *= 40
+    model.posterior.bias.data[:5] += 3
+    return model
+
+
+def test_alignment_fits_the_aggregate_posterior_to_the_prior_and_changes_no_reconstruction():
+    model, x = correlated(), images(300)
+    mean, logvar = model.encode(x)
+    decoded, before = model.decode(mean), kl_divergence(mean, logvar).sum(1).mean()
+    assert model.align(x.split(64)) is model and model.config["aligned"]
+    aligned, aligned_logvar = model.encode(x)
+    assert (model.decode(aligned) - decoded).abs().max() < 1e-10
+    spread = aligned_logvar.exp().mean(0)
+    covariance = torch.cov(aligned.T) + torch.diag(spread)
+    assert aligned.mean(0).abs().max() < 1e-9 and (covariance.diagonal() - 1).abs().max() < 1e-9
+    # VᵀCV = I, and VᵀSV is diagonal: so is the covariance of the means
+    assert (torch.cov(aligned.T) - torch.diag(1 - spread)).abs().max() < 1e-9
+    assert (spread.diff() > 0).all(), "the most informative latent comes first"
+    assert kl_divergence(aligned, aligned_logvar).sum(1).mean() < 0.5 * before
+
+
+def test_an_aligned_encoder_gives_the_variances_of_the_old_samples_in_the_new_coordinates():
+    model, x = correlated(), images(50)
+    mean, logvar = model.encode(x[:1])
+    old = reparametrize(mean.expand(20000, -1), logvar.expand(20000, -1), generator())
+    start, bias = model.start.weight.detach().clone(), model.start.bias.detach().clone()
+    model.align([x])
+    new_mean, new_logvar = model.encode(x[:1])
+    # the same input of the decoder: W z + b = W' z' + b'
+    new = torch.linalg.lstsq(model.start.weight, (old @ start.T + bias - model.start.bias).T).solution.T
+    assert (new.mean(0) - new_mean).abs().max() < 0.05 * new.std(0).max()
+    assert (new.var(0) / new_logvar.exp() - 1).abs().max() < 0.05
+
+
+def test_alignment_is_kept_in_the_file_and_done_once(tmp_path):
+    model, x = correlated().float(), images(40).float()
+    model.align([x])
+    save_model(model, "tiny", {}, tmp_path, half=False)
+    loaded = load_model("tiny", folder=tmp_path)
+    for ours, theirs in zip(loaded.encode(x), model.encode(x), strict=True):
+        assert torch.allclose(ours, theirs, rtol=1e-3, atol=1e-3)
+    with pytest.raises(ValueError, match="model: expected one whose latents are not aligned yet"):
+        loaded.align([x])
+    with pytest.raises(ValueError, match="batches: expected more than 5 images"):
+        vae().align([images(5)])
+
+
 def test_mixed_precision_is_close_and_keeps_float32():
     torch.manual_seed(0)
     model = VAE(**SMALL)
@@ -357,7 +407,9 @@ def test_the_command_line_trains_resumes_exports_and_loads(tmp_path, capsys):
     assert main(["export", run, "tiny", "--folder", str(tmp_path)]) == 0
     about = describe("tiny", tmp_path)
     assert about["config"]["dim"] == 3 and about["steps"] == 4
-    assert math.isfinite(about["validation"]["bits_per_dim_bound"]) and 0 < about["validation"]["psnr"] < 40
+    before, after = about["before_alignment"], about["after_alignment"]
+    assert math.isfinite(about["validation"]["bits_per_dim_bound"]) and about["config"]["aligned"]
+    assert 0 < before["psnr"] == pytest.approx(after["psnr"], abs=1e-2)
     model, average = load_model("tiny", folder=tmp_path), load_average(run)[0]
     z = torch.randn(2, 3, generator=generator())
     assert torch.allclose(model.decode(z), average.decode(z), atol=1e-2)

@@ -137,6 +137,7 @@ class VAE(LatentModel):
         eta: η > 0, kept fixed; None to learn it.
         beta: β > 0, the weight of the KL in `loss` (Higgins et al. 2017); 1 for the bound on log p(x).
         input_noise: standard deviation of the noise that the encoder sees in training (`terms`).
+        aligned: whether the latents are those of `align`, which sets it.
 
     Raises ValueError for sizes, widths or numbers that are none of these.
     """
@@ -153,6 +154,7 @@ class VAE(LatentModel):
         eta=None,
         beta=1.0,
         input_noise=0.0,
+        aligned=False,
     ):
         super().__init__()
         check(len(widths) > 0, "widths", "at least one level", list(widths))
@@ -172,6 +174,7 @@ class VAE(LatentModel):
             check_number("eta", eta, positive=True)
         self.config = {"size": size, "channels": channels, "dim": dim, "widths": list(widths)}
         self.config |= {"blocks": list(blocks), "eta": eta, "beta": beta, "input_noise": input_noise}
+        self.config |= {"aligned": aligned}
         sizes = [size]
         for _ in widths:
             sizes.append((sizes[-1] + 1) // 2)
@@ -183,6 +186,8 @@ class VAE(LatentModel):
         nn.init.normal_(self.posterior.weight, std=0.1 / math.sqrt(math.prod(self.coarsest)))
         value = torch.tensor(math.log(eta or 0.05) / SPEED)
         self.scaled_log_eta = nn.Parameter(value, requires_grad=eta is None)
+        if aligned:
+            self.register_buffer("mixing", torch.eye(dim))
 
     def build_encoder(self):
         """[B, C, size, size] → [B, widths[-1], …]: convolutions of stride 2 and residual blocks."""
@@ -224,7 +229,8 @@ class VAE(LatentModel):
         c, s = self.config["channels"], self.config["size"]
         good = torch.is_tensor(x) and x.dim() == 4 and x.shape[1:] == (c, s, s)
         check(good, "x", f"images of shape [B, {c}, {s}, {s}]", getattr(x, "shape", x))
-        return self.posterior(self.run(self.features, x - 0.5).flatten(1)).chunk(2, 1)
+        mean, logvar = self.posterior(self.run(self.features, x - 0.5).flatten(1)).chunk(2, 1)
+        return mean, (logvar.exp() @ self.mixing).log() if self.config["aligned"] else logvar
 
     def decode(self, z):
         """D(z), the mean of p(x|z), [B, C, size, size], for latents z [B, D]; not clipped to [0, 1]."""
@@ -236,6 +242,36 @@ class VAE(LatentModel):
         """distortion + β KL, [B], in the units of `bits_per_dim`; the encoder sees the noise of the config."""
         distortion, kl = self.terms(x, generator, self.config["input_noise"])
         return (distortion + self.config["beta"] * kl) / (x[0].numel() * math.log(2)) + math.log2(255)
+
+    @torch.no_grad()
+    def align(self, batches):
+        """Choose the coordinates of z in which the aggregate posterior of training images fits the prior best.
+
+        Over the images, q(z|x) has the mean m, and the covariance C = cov μ + S with S = mean of diag σ²(x). The new
+        latents are Vᵀ(z − m) with VᵀCV = I and VᵀSV diagonal, the most informative first. The linear layers beside z
+        take this up: D(μ(x)) stays what it was; of the covariances Vᵀ diag σ²(x) V the encoder gives the diagonal.
+
+        Args:
+            batches: an iterable of images [B, C, size, size], more than D of them together.
+        """
+        check(not self.config["aligned"], "model", "one whose latents are not aligned yet", "an aligned one")
+        parts = [self.encode(x) for x in batches]
+        check(sum(len(mean) for mean, _ in parts) > self.dim, "batches", f"more than {self.dim} images", "fewer")
+        mean, logvar = (torch.cat(values).double() for values in zip(*parts, strict=True))
+        centre, spread = mean.mean(0), logvar.exp().mean(0).sqrt()
+        covariance = torch.cov(mean.T) + torch.diag(spread.square())
+        # In units of the spread S = I, and the eigenvectors of C diagonalize both.
+        values, vectors = torch.linalg.eigh(covariance / spread[:, None] / spread)
+        scales, vectors = values.flip(0).sqrt(), vectors.flip(1)
+        V, inverse = vectors / spread[:, None] / scales, vectors.T * spread * scales[:, None]
+        to_mean, from_z = self.posterior.weight[: self.dim].double(), self.start.weight.double()
+        self.posterior.weight[: self.dim] = (V.T @ to_mean).to(self.posterior.weight)
+        self.posterior.bias[: self.dim] = (V.T @ (self.posterior.bias[: self.dim] - centre)).to(self.posterior.bias)
+        self.start.bias += (from_z @ centre).to(self.start.bias)
+        self.start.weight.copy_(from_z @ inverse.T)
+        self.register_buffer("mixing", V.square().to(self.start.weight))
+        self.config["aligned"] = True
+        return self
 
     def freeze(self):
         """For inference: no weight gradients, channels-last."""
