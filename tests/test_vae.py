@@ -407,7 +407,7 @@ def test_the_command_line_trains_resumes_exports_and_loads(tmp_path, capsys):
     assert main(["export", run, "tiny", "--folder", str(tmp_path)]) == 0
     about = describe("tiny", tmp_path)
     assert about["config"]["dim"] == 3 and about["steps"] == 4
-    before, after = about["before_alignment"], about["after_alignment"]
+    before, after = (about["validation"][f"{when}_alignment"] for when in ("before", "after"))
     assert math.isfinite(about["validation"]["bits_per_dim_bound"]) and about["config"]["aligned"]
     assert 0 < before["psnr"] == pytest.approx(after["psnr"], abs=1e-2)
     model, average = load_model("tiny", folder=tmp_path), load_average(run)[0]

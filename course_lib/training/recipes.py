@@ -55,8 +55,8 @@ RECIPES = {
     ),
     "lista": Recipe("lista", SPARSE, steps=6000, batch=128, warmup=100, noise=0.0),
     "admm_net": Recipe("admm_net", steps=1200, batch=4, lr=3e-3, warmup=100, noise=0.0, finish=0.0, photographs=4000),
-    "vae": Recipe("vae", {"input_noise": 0.0}, lr=2e-3, clip=5.0),
-    "vae_jpmap": Recipe("vae", {"input_noise": 0.05}, lr=2e-3, clip=5.0),
+    "vae": Recipe("vae", {"input_noise": 0.0}, steps=6000, lr=2e-3, clip=5.0),
+    "vae_jpmap": Recipe("vae", {"input_noise": 0.05}, steps=6000, lr=2e-3, clip=5.0),
 }
 """The recipe of each weight file, by its name: `python -m course_lib train NAME`."""
 
