@@ -3,10 +3,14 @@
 import pytest
 import torch
 
+from course_lib.compressed_sensing import bernoulli_gaussian
+from course_lib.data import photograph
+from course_lib.metrics import psnr
 from course_lib.models.unrolled import LISTA, ADMMNet, cosine_filters, gaussian_matrix
 from course_lib.operators import Blur, Operator, RandomProjections, Shift, SubsampledTransform, uniform_kernel
 from course_lib.regularizers import L1, Regularizer
 from course_lib.solvers import admm, ista
+from course_lib.weights import load_model
 
 OPTIONS = [dict(coupled=c, shared=s) for c in (False, True) for s in (False, True)]
 
@@ -227,6 +231,28 @@ def test_admm_net_runs_in_float32_on_a_device(device):
     net = ADMMNet(layers=2).to(device).freeze()
     x = net(A(torch.rand(1, 3, 16, 16, device=device)), A)
     assert x.dtype == torch.float32 and x.device.type == device and not x.requires_grad
+
+
+def test_the_stored_lista_needs_a_tenth_of_the_steps_of_ista():
+    net = load_model("lista")
+    z = bernoulli_gaussian(300, net.A.shape[1], net.config["density"], torch.Generator().manual_seed(5))
+    y = z @ net.A.mT
+    untrained = LISTA(net.A, layers=10 * net.layers, lam=0.05).freeze()
+    errors = [10 * ((code - z).square().sum() / z.square().sum()).log10().item() for code in net.iterates(y)[1:]]
+    assert errors == sorted(errors, reverse=True) and errors[-1] < -25
+    steps = [10 * ((code - z).square().sum() / z.square().sum()).log10().item() for code in untrained.iterates(y)[1:]]
+    assert all(errors[k] < steps[10 * k + 9] for k in range(net.layers))
+
+
+def test_the_stored_admm_net_beats_its_start_on_photographs_it_never_saw():
+    net = load_model("admm_net")
+    x = torch.cat([photograph(name)[:, :1] for name in ("camera", "astronaut", "cat", "moon", "text")])
+    A = SubsampledTransform(64, net.config["fraction"])
+    y = A(x)
+    y = y + net.config["sigma"] * torch.randn(y.shape, generator=torch.Generator().manual_seed(1))
+    start = ADMMNet(**net.config).freeze()
+    gains = psnr(net(y, A).clamp(0, 1), x) - psnr(start(y, A).clamp(0, 1), x)
+    assert gains.min() > 2 and gains.mean() > 5
 
 
 def test_bad_arguments_raise():

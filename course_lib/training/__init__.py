@@ -3,7 +3,7 @@
 A step's batch and noise depend on (seed, step) alone, so a run that is killed and resumed ends with the numbers of an
 undisturbed one, and several processes, each with its slice of the batch, follow one. A checkpoint is one safetensors
 file, written beside its place and renamed. A new model needs a line in `weights.MODELS`, its loss in `LOSSES`, and a
-recipe in `RECIPES`.
+recipe in `RECIPES`; one that trains on what it draws itself, without images, also a line in `DRAWN`.
 """
 
 from course_lib.training.batches import DRAWN, draw_batch, draw_validation, load_sets, load_validation
