@@ -187,7 +187,8 @@ class VAE(LatentModel):
         value = torch.tensor(math.log(eta or 0.05) / SPEED)
         self.scaled_log_eta = nn.Parameter(value, requires_grad=eta is None)
         if aligned:
-            self.register_buffer("mixing", torch.eye(dim))
+            self.register_buffer("axes", torch.eye(dim))
+            self.register_buffer("centre", torch.zeros(dim))
 
     def build_encoder(self):
         """[B, C, size, size] → [B, widths[-1], …]: convolutions of stride 2 and residual blocks."""
@@ -230,7 +231,7 @@ class VAE(LatentModel):
         good = torch.is_tensor(x) and x.dim() == 4 and x.shape[1:] == (c, s, s)
         check(good, "x", f"images of shape [B, {c}, {s}, {s}]", getattr(x, "shape", x))
         mean, logvar = self.posterior(self.run(self.features, x - 0.5).flatten(1)).chunk(2, 1)
-        return mean, (logvar.exp() @ self.mixing).log() if self.config["aligned"] else logvar
+        return mean, (logvar.exp() @ self.axes.square()).log() if self.config["aligned"] else logvar
 
     def decode(self, z):
         """D(z), the mean of p(x|z), [B, C, size, size], for latents z [B, D]; not clipped to [0, 1]."""
@@ -250,6 +251,7 @@ class VAE(LatentModel):
         Over the images, q(z|x) has the mean m, and the covariance C = cov μ + S with S = mean of diag σ²(x). The new
         latents are Vᵀ(z − m) with VᵀCV = I and VᵀSV diagonal, the most informative first. The linear layers beside z
         take this up: D(μ(x)) stays what it was; of the covariances Vᵀ diag σ²(x) V the encoder gives the diagonal.
+        `axes` keeps V, and `centre` m.
 
         Args:
             batches: an iterable of images [B, C, size, size], more than D of them together.
@@ -269,7 +271,8 @@ class VAE(LatentModel):
         self.posterior.bias[: self.dim] = (V.T @ (self.posterior.bias[: self.dim] - centre)).to(self.posterior.bias)
         self.start.bias += (from_z @ centre).to(self.start.bias)
         self.start.weight.copy_(from_z @ inverse.T)
-        self.register_buffer("mixing", V.square().to(self.start.weight))
+        self.register_buffer("axes", V.to(self.start.weight))
+        self.register_buffer("centre", centre.to(self.start.weight))
         self.config["aligned"] = True
         return self
 
