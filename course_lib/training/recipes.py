@@ -47,7 +47,9 @@ RECIPES = {
     "glow": Recipe(),
     "srcnn": Recipe("srcnn", {"factors": [2]}, steps=6000, batch=8, **RESTORATION),
     "vdsr": Recipe("vdsr", {"width": 32, "factors": [2, 3, 4]}, steps=5000, batch=8, **RESTORATION),
-    "dncnn": Recipe("dncnn", {"sigmas": [0.0, 0.2]}, steps=9000, batch=8, **RESTORATION),
+    "dncnn": Recipe(
+        "dncnn", {"noise_map": True, "bias": True, "sigmas": [0.0, 0.2]}, steps=9000, batch=8, **RESTORATION
+    ),
     "dncnn_fixed": Recipe("dncnn", SMALL | {"sigmas": [0.05, 0.05]}, steps=5000, batch=8, **RESTORATION),
     "dncnn_blind": Recipe("dncnn", SMALL | {"sigmas": [0.0, 0.1]}, steps=5000, batch=8, **RESTORATION),
     "dncnn_bias_free": Recipe(
