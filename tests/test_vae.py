@@ -9,7 +9,7 @@ from torch.distributions import MultivariateNormal, Normal
 from torch.distributions import kl_divergence as exact_kl
 
 from course_lib.__main__ import main
-from course_lib.data import save_grid
+from course_lib.data import face, photograph, save_grid
 from course_lib.metrics import psnr
 from course_lib.models.vae import VAE, LatentModel, kl_divergence, reparametrize
 from course_lib.training import LOSSES, RECIPES, Recipe, load_average
@@ -420,3 +420,20 @@ def test_on_cuda_it_is_the_same():
     model, x = vae(), images()
     expected = model.elbo(x, generator(1))
     assert (model.cuda().elbo(x.cuda(), generator(1)).cpu() - expected).abs().max() < 1e-6 * expected.abs().max()
+
+
+@pytest.mark.parametrize("name", ["vae", "vae_jpmap"])
+def test_the_stored_models_know_faces(name):
+    model, x, cat = load_model(name), face(), photograph("cat")
+    with torch.no_grad():
+        mean, logvar = model.encode(x)
+        assert psnr(model.decode(mean).clamp(0, 1), x) > 21.5
+        assert model.elbo(x, generator(), 5) > model.elbo(cat, generator(), 5) + 1000
+        kl = kl_divergence(mean, logvar)[0]
+        noisy = x + 0.05 * torch.randn(x.shape, generator=generator())
+        assert (model.encode(noisy)[0] - mean).square().mean() < 0.03
+    assert model.config["aligned"] and kl[:20].sum() > 3 * kl[-20:].sum()
+    measured = describe(name)["validation"]
+    before, after = measured["before_alignment"], measured["after_alignment"]
+    assert after["kl"] < before["kl"] - 50 and after["bits_per_dim_bound"] < before["bits_per_dim_bound"]
+    assert measured["bits_per_dim_bound_float16"] == pytest.approx(measured["bits_per_dim_bound"], abs=1e-3)
