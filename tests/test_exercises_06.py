@@ -1,6 +1,5 @@
 """The checks of notebook 06 tell right from blank from typical wrong answers, and name the mistake."""
 
-import pytest
 import torch
 import torch.nn.functional as F
 
@@ -56,19 +55,6 @@ CASES = {
         [("cosines", "strokes"), ("same", "sharp steps"), ("brick", "choose")],
     ),
 }
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_right_blank_and_wrong(name, capsys):
-    check, (right, wrong) = getattr(exercises, name), CASES[name]
-    assert check(right) and capsys.readouterr().out.startswith("✓")
-    blanks = (..., None, lambda *_: ..., lambda *_: None) if callable(right) else (..., None)
-    for blank in blanks:
-        assert not check(blank) and "not answered yet" in capsys.readouterr().out
-    for answer, word in wrong:
-        assert not check(answer)
-        printed = capsys.readouterr().out
-        assert printed.startswith("✗") and word in printed, (word, printed)
 
 
 def test_a_little_ridge_and_lstsq_count(capsys):

@@ -81,18 +81,6 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_right_blank_and_wrong(name, capsys):
-    check, (right, wrong) = getattr(exercises, name), CASES[name]
-    assert check(right) and capsys.readouterr().out.startswith("✓")
-    for blank in (..., None, *((lambda *_: ..., lambda *_: None) if callable(right) else ())):
-        assert not check(blank) and "not answered yet" in capsys.readouterr().out
-    for answer, word in wrong:
-        assert not check(answer)
-        printed = capsys.readouterr().out
-        assert printed.startswith("✗") and word in printed, (word, printed)
-
-
 def test_the_layer_may_use_the_prox_of_the_library(capsys):
     assert exercises.check_admm_layer(by_prox) and "✓" in capsys.readouterr().out
 

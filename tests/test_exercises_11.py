@@ -2,10 +2,8 @@
 
 import math
 
-import pytest
 import torch
 
-from course_lib import exercises
 from course_lib.exercises.normalizing_flows import couple, uncouple
 
 LOG_ROOT = 0.5 * math.log(2 * math.pi)
@@ -88,18 +86,6 @@ CASES = {
         [("gone", "border"), ("wider", "more sharply"), ("training", "discontinuous"), ("none", "choose one")],
     ),
 }
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_right_blank_and_wrong(name, capsys):
-    check, (right, wrong) = getattr(exercises, name), CASES[name]
-    assert check(right) and capsys.readouterr().out.startswith("✓")
-    for blank in (..., None, *((lambda *_: ..., lambda *_: None) if callable(right) else ())):
-        assert not check(blank) and "not answered yet" in capsys.readouterr().out
-    for answer, word in wrong:
-        assert not check(answer)
-        printed = capsys.readouterr().out
-        assert printed.startswith("✗") and word in printed, (word, printed)
 
 
 def test_uncouple_inverts_couple():
