@@ -57,6 +57,12 @@ def call(function, *args):
     return value
 
 
+def several(value, count, hint, kind=tuple):
+    """`Wrong(hint)` unless the answer is of the kind and has `count` parts; `Wrong` where one of them is blank."""
+    expect(isinstance(value, kind) and len(value) == count, hint)
+    expect(not any(part is blank for part in value for blank in BLANK), "not answered yet: replace each `...`.")
+
+
 def number(answer, name="the answer"):
     """The answer as a float; `Wrong` where it is no finite number."""
     try:

@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from course_lib.exercises.checking import call, check, choice, close, expect, tensor_like
+from course_lib.exercises.checking import call, check, choice, close, expect, several, tensor_like
 
 
 @check
@@ -107,7 +107,7 @@ def check_chain_logdet(answer):
         each.append(more)
         right = right + more
     value = call(answer, layers, x)
-    expect(isinstance(value, tuple) and len(value) == 2, "return a pair: (z, log|det J|).")
+    several(value, 2, "return a pair: (z, log|det J|).")
     tensor_like(value[0], z, "z")
     expect(close(value[0], z), "z: each layer gets what the layer before it returned.")
     expect(

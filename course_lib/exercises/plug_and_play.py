@@ -5,7 +5,7 @@ import math
 import torch
 
 from course_lib import plug_and_play as pnp
-from course_lib.exercises.checking import BLANK, call, check, choice, close, expect, number, tensor_like
+from course_lib.exercises.checking import call, check, choice, close, expect, number, several, tensor_like
 from course_lib.operators import Mask, random_mask
 from course_lib.regularizers import TV
 
@@ -23,8 +23,7 @@ def check_pnp_step(answer):
     """Right: the data step near z − u, the denoiser on x + u, and u keeps the difference of x and z."""
     z, u, y, A, f, s, rho = step_problem()
     value = call(answer, z, u, y, A, f, s, rho)
-    expect(isinstance(value, tuple) and len(value) == 2, "return a pair: (z⁺, u⁺).")
-    expect(not any(part is blank for part in value for blank in BLANK), "not answered yet: replace each `...`.")
+    several(value, 2, "return a pair: (z⁺, u⁺).")
 
     def step(start=1, into=1, order=1):
         x = A.prox(z - start * u, y, rho)
@@ -82,8 +81,7 @@ def check_rescaled(answer):
 @check
 def check_averaged(answer):
     """Right: an eigenvalue μ becomes 1 − w(1 − μ). Averaging tames what is below −1, never what is above 1."""
-    expect(isinstance(answer, tuple) and len(answer) == 2, "give a pair: (smallest, largest).")
-    expect(not any(part is blank for part in answer for blank in BLANK), "not answered yet: replace each `...`.")
+    several(answer, 2, "give a pair: (smallest, largest).")
     low, high = number(answer[0], "the smallest"), number(answer[1], "the largest")
     expect(low <= high, f"the smallest, {low:g}, is above the largest, {high:g}.")
     wrong = {

@@ -2,15 +2,14 @@
 
 import torch
 
-from course_lib.exercises.checking import BLANK, call, check, choice, close, expect, tensor_like
+from course_lib.exercises.checking import call, check, choice, close, expect, several, tensor_like
 from course_lib.regularizers import TV, gradient, gradient_adjoint
 
 
 @check
 def check_edge_price(answer):
     """Right: a jump over w steps of 1/w costs 1/(2w) in the squared norm, and 1 in the ℓ1 norm, however wide it is."""
-    expect(isinstance(answer, tuple) and len(answer) == 2, "give a pair: (½‖∇x‖², ‖∇x‖₁).")
-    expect(not any(part is blank for part in answer for blank in BLANK), "not answered yet: replace each `...`.")
+    several(answer, 2, "give a pair: (½‖∇x‖², ‖∇x‖₁).")
     squared, absolute = (str(part).strip().lower() for part in answer)
     options = ("falls", "same", "grows")
     expect({squared, absolute} <= set(options), f"choose from {options}, got {squared!r} and {absolute!r}.")

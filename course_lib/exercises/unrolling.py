@@ -2,7 +2,7 @@
 
 import torch
 
-from course_lib.exercises.checking import BLANK, call, check, choice, close, expect, tensor_like
+from course_lib.exercises.checking import call, check, choice, close, expect, several, tensor_like
 from course_lib.models.unrolled import ADMMNet
 from course_lib.operators import SubsampledTransform
 
@@ -17,8 +17,7 @@ def check_ista_layer(answer):
     """Right: with W = τAᵀ, V = I − τAᵀA and θ = τλ the layer is one step of ISTA."""
     A, lam = layer_problem()
     value = call(answer, A, lam)
-    expect(isinstance(value, tuple | list) and len(value) == 3, "return three things: (W, V, θ).")
-    expect(not any(part is blank for part in value for blank in BLANK), "not answered yet: replace each `...`.")
+    several(value, 3, "return three things: (W, V, θ).", tuple | list)
     (W, V, threshold), eye = value, torch.eye(8, dtype=A.dtype)
     tau = 1 / torch.linalg.matrix_norm(A, 2) ** 2
     tensor_like(W, tau * A.T, "W")
@@ -70,8 +69,7 @@ def check_admm_layer(answer):
         return new, update(x, new)
 
     value, right = call(answer, z, u, y, A, denoise, rho, eta), layer(z - u)
-    expect(isinstance(value, tuple | list) and len(value) == 2, "return two things: the new (z, u).")
-    expect(not any(part is blank for part in value for blank in BLANK), "not answered yet: replace each `...`.")
+    several(value, 2, "return two things: the new (z, u).", tuple | list)
     tensor_like(value[0], z, "z")
     tensor_like(value[1], u, "u")
     wrong = {

@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from course_lib.exercises.checking import BLANK, call, check, choice, close, expect, tensor_like
+from course_lib.exercises.checking import call, check, choice, close, expect, several, tensor_like
 from course_lib.models.vae import kl_divergence
 
 
@@ -115,8 +115,7 @@ def check_linear_elbo(answer):
 @check
 def check_large_beta(answer):
     """Right: the price drives the KL to zero; the decoder knows nothing of x, and η grows to the variance."""
-    expect(isinstance(answer, tuple) and len(answer) == 2, "give a pair: (KL, η).")
-    expect(not any(part is blank for part in answer for blank in BLANK), "not answered yet: replace each `...`.")
+    several(answer, 2, "give a pair: (KL, η).")
     kl, eta = (str(part).strip().lower() for part in answer)
     options = ("falls", "same", "grows")
     expect({kl, eta} <= set(options), f"choose from {options}, got {kl!r} and {eta!r}.")

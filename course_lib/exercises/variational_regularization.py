@@ -2,14 +2,13 @@
 
 import torch
 
-from course_lib.exercises.checking import BLANK, call, check, close, expect, number, tensor_like
+from course_lib.exercises.checking import call, check, close, expect, number, several, tensor_like
 
 
 @check
 def check_limits(answer):
     """Right: λ → 0 trusts the data alone, noise and all; λ → ∞ trusts φ alone, and ‖∇x‖ = 0 leaves the mean grey."""
-    expect(isinstance(answer, tuple) and len(answer) == 2, "give a pair: (for λ → 0, for λ → ∞).")
-    expect(not any(part is blank for part in answer for blank in BLANK), "not answered yet: replace each `...`.")
+    several(answer, 2, "give a pair: (for λ → 0, for λ → ∞).")
     small, large = (str(part).strip().lower() for part in answer)
     options = ("noise", "observation", "grey", "black")
     expect({small, large} <= set(options), f"choose from {options}, got {small!r} and {large!r}.")
