@@ -78,6 +78,14 @@ def dot(a, b):
     return (a * b).flatten(1).sum(1)
 
 
+def in_precision(dtype, network, h):
+    """network(h) with the arithmetic of `dtype` (None: as it is), as a tensor of the dtype of h."""
+    if dtype is None:
+        return network(h)
+    with torch.autocast(h.device.type, dtype):
+        return network(h).to(h.dtype)
+
+
 def progress(iterable=None, disable=False, **options):
     """A tqdm bar; silent under TQDM_DISABLE=1, without a terminal, and in all but the first process of a `torchrun`."""
     silent = disable or os.environ.get("TQDM_DISABLE") == "1" or os.environ.get("RANK", "0") != "0"

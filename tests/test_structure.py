@@ -7,8 +7,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 LAYERS = [
-    ["common", "models.flow_layers"],
-    ["operators", "patches", "models.conv_layers"],
+    ["common"],
+    ["operators", "patches", "models.conv_layers", "models.flow_layers"],
     ["regularizers"],
     ["metrics", "data", "results", "spectra", "phantom"],
     ["models.denoiser", "models.flow2d", "models.glow", "models.regression", "models.unrolled", "models.vae"],

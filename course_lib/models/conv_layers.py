@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from course_lib.common import check, check_images
+from course_lib.common import check, check_images, in_precision
 
 
 class ConvStack(nn.Sequential):
@@ -49,10 +49,7 @@ class Restorer(nn.Module):
 
     def run(self, h):
         """`net(h)`, in the precision that is set, as a tensor of the dtype of h."""
-        if self.precision is None:
-            return self.net(h)
-        with torch.autocast(h.device.type, self.precision):
-            return self.net(h).to(h.dtype)
+        return in_precision(self.precision, self.net, h)
 
     def freeze(self):
         """For inference: no weight gradients, channels-last."""

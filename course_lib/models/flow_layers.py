@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from course_lib.common import in_precision
+
 
 def log_scale(h, kind):
     """log s(h): `sigmoid` log sigmoid(h + 2), `bounded` log 2 · tanh(h / log 2), so that s stays in [1/2, 2]."""
@@ -80,10 +82,7 @@ class CouplingNet(nn.Sequential):
         self.precision = None
 
     def forward(self, a):
-        if self.precision is None:
-            return super().forward(a)
-        with torch.autocast(a.device.type, self.precision):
-            return super().forward(a).to(a.dtype)
+        return in_precision(self.precision, super().forward, a)
 
 
 class FusedAffine(torch.autograd.Function):

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from course_lib.common import check, check_count, check_number
+from course_lib.common import check, check_count, check_number, in_precision
 
 SPEED = 10
 """log η is this times its parameter: Adam moves a parameter by about one learning rate a step, and η has far to go."""
@@ -220,10 +220,7 @@ class VAE(LatentModel):
 
     def run(self, layers, h):
         """`layers(h)`, in the precision that is set, as a tensor of the dtype of h."""
-        if self.precision is None:
-            return layers(h)
-        with torch.autocast(h.device.type, self.precision):
-            return layers(h).to(h.dtype)
+        return in_precision(self.precision, layers, h)
 
     def encode(self, x):
         """(μ(x), log σ²(x)) of q(z|x) = N(μ, diag σ²), [B, D] each, for images x [B, C, size, size]."""
