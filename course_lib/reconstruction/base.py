@@ -38,6 +38,17 @@ def check_problem(y, A, model, lam, x0, truth, name="lam"):
     return per_image(name, lam, y)
 
 
+def origin(y, model):
+    """z = 0 for each image of y, [B, D]."""
+    return torch.zeros(len(y), model.dim, dtype=y.dtype, device=y.device)
+
+
+@torch.no_grad()
+def centre(y, model):
+    """D(0) for each image of y, [B, C, H, W]."""
+    return model.decode(origin(y, model))
+
+
 def minimize(objective, start, optimizer, steps, lr, image_of, problem, truth, disable):
     """Run one of `OPTIMIZERS` and record the curves of `Reconstruction`, which cost a `decode` a step in z."""
     check(optimizer in OPTIMIZERS, "optimizer", f"one of {sorted(OPTIMIZERS)}", repr(optimizer))

@@ -10,9 +10,11 @@ from course_lib.operators import Identity
 from course_lib.reconstruction.base import (
     analysis_objective,
     bayesian,
+    centre,
     check_problem,
     map_objective,
     minimize,
+    origin,
     synthesis_objective,
     warm_start,
 )
@@ -31,7 +33,7 @@ def synthesis(y, A, model, lam, z0=None, *, optimizer="adam", steps=200, lr=0.1,
         ValueError: λ < 0, NaN in y, or shapes and devices that don't fit.
     """
     lam = check_problem(y, A, model, lam, z0, truth)
-    z0 = torch.zeros(len(y), model.dim, dtype=y.dtype, device=y.device) if z0 is None else z0
+    z0 = origin(y, model) if z0 is None else z0
 
     def objective(z):
         return synthesis_objective(z, y, A, model, lam)
@@ -62,9 +64,7 @@ def map_estimate(y, A, model, lam, x0=None, *, optimizer="lbfgs", steps=50, lr=0
 def descend_in_x(equation, y, A, model, lam, x0, optimizer, steps, lr, truth, disable):
     """Minimize `analysis_objective` or `map_objective` over the image."""
     lam = check_problem(y, A, model, lam, x0, truth)
-    if x0 is None:
-        with torch.no_grad():
-            x0 = model.decode(torch.zeros(len(y), model.dim, dtype=y.dtype, device=y.device))
+    x0 = centre(y, model) if x0 is None else x0
 
     def objective(x):
         return equation(x, y, A, model, lam)

@@ -13,7 +13,7 @@ import torch
 
 from course_lib.common import check, check_count, check_number, column, progress
 from course_lib.metrics import psnr
-from course_lib.reconstruction.base import check_problem, minimize
+from course_lib.reconstruction.base import centre, check_problem, minimize, origin
 from course_lib.results import Reconstruction, data_term
 from course_lib.solvers import lbfgs
 
@@ -60,7 +60,7 @@ def joint_map(
     lam, eta = check_problem(y, A, model, lam, z0, truth), float(model.eta)
     start = eta if start is None else start
     check_number("start", start, positive=True)
-    z = torch.zeros(len(y), model.dim, dtype=y.dtype, device=y.device) if z0 is None else z0
+    z = origin(y, model) if z0 is None else z0
     evaluations, rows = torch.zeros(len(y), dtype=torch.long, device=y.device), []
     with torch.no_grad():
         x = best_image(z, y, A, model, lam, start)
@@ -134,9 +134,7 @@ def vae_analysis(
     """
     check(penalty in PENALTIES, "penalty", f"one of {PENALTIES}", repr(penalty))
     lam = check_problem(y, A, model, lam, x0, truth)
-    if x0 is None:
-        with torch.no_grad():
-            x0 = model.decode(torch.zeros(len(y), model.dim, dtype=y.dtype, device=y.device))
+    x0 = centre(y, model) if x0 is None else x0
     # The same ε for every image: none depends on its place in the batch.
     noise = torch.randn(model.dim, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(x0)
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import torch
 
 from course_lib.common import check, check_count, check_number, per_image, progress
-from course_lib.reconstruction.base import check_problem
+from course_lib.reconstruction.base import check_problem, origin
 from course_lib.results import data_term
 
 TARGETS = {"pcn": 0.3, "mala": 0.57}
@@ -184,7 +184,7 @@ def sample_posterior(
     check_number("sigma", sigma.min().item(), positive=True)
     seeds = list(range(seeds, seeds + len(y))) if isinstance(seeds, int) else list(seeds)
     check(len(seeds) == len(y), "seeds", f"one integer, or one for each of {len(y)} images", seeds)
-    zeros = torch.zeros(len(y), model.dim, dtype=y.dtype, device=y.device)
+    zeros = origin(y, model)
     m, L = reference or (zeros, None)
     z0 = m if z0 is None else z0
     for name, value, shape in (("z0", z0, zeros.shape), ("reference", m, zeros.shape), ("reference", L, None)):

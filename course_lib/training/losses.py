@@ -68,7 +68,13 @@ LOSSES = {
 }
 """The mean loss of a batch of images [B, C, H, W] for each model of `weights.MODELS`."""
 
-SCORES = {"glow": "bits_per_dim", "dncnn": "rmse", "srcnn": "rmse", "vdsr": "rmse", "admm_net": "rmse"}
-SCORES["lista"] = "mean_layer_error_db"
-SCORES["vae"] = "bits_per_dim_bound"
+SCORES = {
+    "glow": "bits_per_dim",
+    "dncnn": "rmse",
+    "srcnn": "rmse",
+    "vdsr": "rmse",
+    "admm_net": "rmse",
+    "lista": "mean_layer_error_db",
+    "vae": "bits_per_dim_bound",
+}
 """What the loss of a model is called in the recipe beside its weights; "loss" for any other."""
