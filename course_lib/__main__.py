@@ -1,4 +1,4 @@
-"""The command line, `python -m course_lib COMMAND`: train, export, reproduce, couplings, student."""
+"""The command line, `python -m course_lib COMMAND`: train, export, reproduce, couplings, domains, student."""
 
 import argparse
 import copy
@@ -12,6 +12,9 @@ import torch
 
 from course_lib.couplings import compare
 from course_lib.data import PHOTOGRAPH_SPLITS, image_files, to_float
+from course_lib.domains import METHODS as DOMAIN_METHODS
+from course_lib.domains import measure as measure_domains
+from course_lib.domains import measure_likelihood
 from course_lib.experiments import METHODS, SIGMAS, experiment_on_faces, experiment_on_the_astronaut, reproduce
 from course_lib.models.glow import SCALES
 from course_lib.scores import FIGURES, TASKS
@@ -68,7 +71,7 @@ def build_parser():
     parser = argparse.ArgumentParser("python -m course_lib", description="Deep generative priors: the command line.")
     parser.add_argument("--traceback", action="store_true", help="show where in the code an error came from")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for add in (add_train, add_export, add_reproduce, add_couplings, add_student):
+    for add in (add_train, add_export, add_reproduce, add_couplings, add_domains, add_student):
         add(commands)
     return parser
 
@@ -140,6 +143,30 @@ def add_couplings(commands):
     parser.add_argument("--images", type=int, default=8, help="validation images (default: 8)")
     parser.add_argument("--out", default=FIGURES / "couplings.csv", help="the table (default: figures/couplings.csv)")
     parser.set_defaults(command=lambda args: compare(args.runs, args.data, args.out, args.images))
+
+
+def add_domains(commands):
+    """`domains`: the score table away from home."""
+    about = "measure the five tasks on photographs without faces, with the faces' λ; goes on where it was stopped"
+    parser = commands.add_parser("domains", help=about, description=about)
+    parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
+    parser.add_argument("--methods", nargs="+", choices=DOMAIN_METHODS, default=list(DOMAIN_METHODS))
+    parser.add_argument("--crops", type=int, default=2, help="squares of each photograph, where they fit (default: 2)")
+    parser.add_argument("--out", default=FIGURES / "ood_scores.csv", help="default: figures/ood_scores.csv")
+    parser.add_argument("--cells", default=FIGURES / "ood_cells", help="finished cells (default: figures/ood_cells)")
+    text = "CelebA's aligned images: also write ood_likelihood.csv beside --out, the likelihoods of faces and photographs"
+    parser.add_argument("--data", metavar="FOLDER", help=text)
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.set_defaults(command=run_domains)
+
+
+def run_domains(args):
+    """Measure the table of photographs, or go on with it; first the likelihoods, where there are faces."""
+    if args.data:
+        measure_likelihood(Path(args.out).with_name("ood_likelihood.csv"), args.data)
+    device = choose_device(args.device)
+    rows = measure_domains(args.out, args.cells, args.tasks, args.methods, args.crops, device=device)
+    print(f"{args.out}: {len(rows)} rows")
 
 
 def add_student(commands):

@@ -22,8 +22,9 @@ LAYERS = [
     ["widgets"],
     ["exercises"],
     ["scores"],
+    ["methods"],
     ["experiments"],
-    ["couplings"],
+    ["couplings", "domains"],
     ["student"],
     ["__main__"],
 ]
