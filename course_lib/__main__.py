@@ -15,7 +15,8 @@ from course_lib.data import PHOTOGRAPH_SPLITS, image_files, to_float
 from course_lib.domains import METHODS as DOMAIN_METHODS
 from course_lib.domains import measure as measure_domains
 from course_lib.domains import measure_likelihood
-from course_lib.experiments import METHODS, SIGMAS, experiment_on_faces, experiment_on_the_astronaut, reproduce
+from course_lib.experiments import SIGMAS, experiment_on_faces, experiment_on_the_astronaut, reproduce
+from course_lib.methods import METHODS
 from course_lib.models.glow import SCALES
 from course_lib.scores import FIGURES, TASKS
 from course_lib.student import nbgrader_version, student_version, write_versions
@@ -151,7 +152,7 @@ def add_domains(commands):
     parser = commands.add_parser("domains", help=about, description=about)
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
     parser.add_argument("--methods", nargs="+", choices=DOMAIN_METHODS, default=list(DOMAIN_METHODS))
-    parser.add_argument("--crops", type=int, default=2, help="squares of each photograph, where they fit (default: 2)")
+    parser.add_argument("--crops", type=int, default=1, help="squares of each photograph, where they fit (default: 1)")
     parser.add_argument("--out", default=FIGURES / "ood_scores.csv", help="default: figures/ood_scores.csv")
     parser.add_argument("--cells", default=FIGURES / "ood_cells", help="finished cells (default: figures/ood_cells)")
     text = "CelebA's aligned images: also write ood_likelihood.csv beside --out, the likelihoods of faces and photographs"

@@ -36,7 +36,7 @@ LIKELIHOOD = ("domain", "png", "bits", "latent", "bits_grain", "latent_grain")
 CELLS = FIGURES / "ood_cells"
 
 
-def boxes(name, most=2):
+def boxes(name, most=1):
     """Squares of a photograph that don't overlap: that of `PHOTOGRAPHS`, and up to `most` - 1 others of its size that
     fit beside it, the nearest first; the face has one. A list of (left, top, right, bottom)."""
     check_count("most", most, low=1)
@@ -49,7 +49,7 @@ def boxes(name, most=2):
     return [(left + i * side, top + j * side, right + i * side, bottom + j * side) for i, j in moves[:most]]
 
 
-def photographs(most=2, size=64):
+def photographs(most=1, size=64):
     """(names [N], images [N, 3, size, size]): every photograph of `PHOTOGRAPHS`, with its `boxes`."""
     names, images = [], []
     for name, (source, _) in PHOTOGRAPHS.items():
@@ -117,7 +117,7 @@ def by_domain(row):
         yield row | {"domain": name, "images": int(chosen.sum())} | means | spreads
 
 
-def measure(path, cells=CELLS, tasks=TASKS, methods=METHODS, most=2, weights="glow", device="cpu"):
+def measure(path, cells=CELLS, tasks=TASKS, methods=METHODS, most=1, weights="glow", device="cpu"):
     """Measure cells, and after each one write `ood_scores.csv` to `path`: a row a (domain, task, method), `COLUMNS`.
 
     Args:
@@ -180,7 +180,7 @@ def familiarity(model, images):
 def measure_likelihood(path, folder, count=50, weights="glow"):
     """Write `ood_likelihood.csv`, `LIKELIHOOD`: a row for each of the first `count` test faces of CelebA in a folder
     (domain `faces`), and for each of `photographs`; the grain is the noise of the flow's training."""
-    model, (names, images) = load_model(weights), photographs()
+    model, (names, images) = load_model(weights), photographs(most=4)
     faces = to_float(load_folder(folder, "test", limit=count))
     names, images = ["faces"] * len(faces) + names, torch.cat([faces, images])
     grain = SIGMA * torch.randn(images.shape, generator=torch.Generator().manual_seed(0))
