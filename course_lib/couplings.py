@@ -6,7 +6,7 @@ import torch
 
 from course_lib.common import progress
 from course_lib.data import load_folder, to_float
-from course_lib.experiments import make_task, observe
+from course_lib.methods import make_task, observe
 from course_lib.metrics import psnr
 from course_lib.operators import Identity
 from course_lib.reconstruction import analysis, bayesian, map_estimate, synthesis

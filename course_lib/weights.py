@@ -82,8 +82,8 @@ def describe(name="glow", folder=FOLDER):
     return recipe
 
 
-def load_model(name="glow", device="cpu", folder=FOLDER):
-    """A trained model, in float32, frozen for inference.
+def load_state(name="glow", folder=FOLDER):
+    """(recipe, state): what `describe` says, and the weights of a file in float32.
 
     Raises FileNotFoundError where there is no such weight file, RuntimeError where its SHA-256 is not the recipe's.
     """
@@ -101,8 +101,14 @@ def load_model(name="glow", device="cpu", folder=FOLDER):
         state = load(content)
     except SafetensorError as error:
         raise RuntimeError(f"{path}: expected a safetensors file ({error})") from error
+    return recipe, {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
+
+
+def load_model(name="glow", device="cpu", folder=FOLDER):
+    """A trained model, in float32, frozen for inference. Raises as `load_state`."""
+    recipe, state = load_state(name, folder)
     model = MODELS[recipe["model"]](**recipe["config"])
-    model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
+    model.load_state_dict(state)
     return model.to(device).freeze()
 
 

@@ -9,7 +9,8 @@ from test_reconstruction import small_flow
 
 from course_lib import experiments
 from course_lib.data import face
-from course_lib.experiments import GRID, METHODS, Experiment, make_task, observe, reproduce
+from course_lib.experiments import METHODS, Experiment, make_task, observe, reproduce
+from course_lib.methods import GRID
 from course_lib.operators import Blur, Downsample, Mask
 from course_lib.scores import COLUMNS, PUBLISHED, TASKS, per_image, read_tuning, table
 

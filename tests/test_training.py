@@ -20,7 +20,17 @@ from course_lib import training, weights
 from course_lib.__main__ import main
 from course_lib.data import load_folder, photograph_crops
 from course_lib.operators import SubsampledTransform
-from course_lib.training import Objective, Recipe, Run, draw_batch, draw_validation, learning_rate, load_average, train
+from course_lib.training import (
+    Objective,
+    Recipe,
+    Run,
+    draw_batch,
+    draw_validation,
+    learning_rate,
+    load_average,
+    loop,
+    train,
+)
 from course_lib.weights import load_model, read_checkpoint
 
 CONFIG = {"size": 8, "steps": 2, "widths": [6, 6]}
@@ -192,6 +202,31 @@ def test_photographs_join_the_folders(folders):
     assert torch.equal(validation, torch.cat([faces, photograph_crops("validation", 3, 8)]))
     assert torch.equal(training.load_validation(folders, recipe()), faces)
     assert len(training.load_validation([], r)) == 30
+
+
+def test_a_grey_model_sees_the_mean_of_the_channels(folders):
+    r = recipe(config=CONFIG | {"channels": 1}, photographs=10)
+    colour = training.load_sets(folders, recipe(photographs=10))
+    for grey, images in zip(training.load_sets(folders, r), colour, strict=True):
+        assert grey.shape == (len(images), 1, 8, 8) and grey.dtype == torch.uint8
+        assert torch.equal(grey[:, 0], images.float().mean(1).round().byte())
+    assert training.load_validation(folders, r).shape[1:] == draw_batch([grey], 0, r).shape[1:] == (1, 8, 8)
+
+
+def test_a_run_may_start_from_weights_of_the_package(folders, tmp_path, monkeypatch):
+    first = train(recipe(), folders, tmp_path / "first")
+    weights.save_model(first.average, "small", {}, tmp_path / "weights", half=False)
+    monkeypatch.setattr(loop, "load_state", lambda name: weights.load_state(name, tmp_path / "weights"))
+    tuned = train(recipe(steps=1, lr=0.0, start="small"), folders, tmp_path / "tuned")
+    assert tuned.step == 1 and tuned.recipe.start == "small"
+    for model in (tuned.model, tuned.average):
+        for value, expected in zip(model.state_dict().values(), first.average.state_dict().values(), strict=True):
+            torch.testing.assert_close(value, expected, atol=1e-6, rtol=0)
+    with pytest.raises(ValueError, match="start: expected weights of glow"):
+        train(recipe(config=CONFIG | {"steps": 1}, start="small"), folders, tmp_path / "other")
+    with pytest.raises(FileNotFoundError, match="no weights called 'none'"):
+        train(recipe(start="none"), folders, tmp_path / "none")
+    assert not (tmp_path / "none" / CHECKPOINT).exists()
 
 
 @pytest.mark.parametrize("change", [{"steps": 0}, {"batch": -1}, {"lr": math.nan}, {"ema": 1.1}, {"noise": -0.1}])

@@ -25,24 +25,31 @@ def check_data(folders, recipe):
         raise ValueError("data: expected at least one folder of images, got none")
 
 
+def as_the_model(images, recipe):
+    """8-bit images [N, 3, H, W] as the model takes them: for one of a single channel, the mean of the three."""
+    return images if recipe.config.get("channels", 3) == 3 else images.float().mean(1, keepdim=True).round().byte()
+
+
 def load_sets(folders, recipe):
-    """The training images, uint8 [N, 3, size, size] each: one set a folder, then the crops of photographs if any; none
+    """The training images, uint8 [N, C, size, size] each: one set a folder, then the crops of photographs if any; none
     for a model in `DRAWN`."""
     size = recipe.config.get("size", 64)
     sets = [load_folder(folder, "train", size) for folder in folders]
-    return sets + ([photograph_crops("train", recipe.photographs, size, recipe.seed)] if recipe.photographs else [])
+    sets += [photograph_crops("train", recipe.photographs, size, recipe.seed)] if recipe.photographs else []
+    return [as_the_model(images, recipe) for images in sets]
 
 
 def load_validation(folders, recipe):
     """The validation images of the first folder, and as many crops of the validation photographs where the recipe
-    trains on photographs (without a folder, 250 or as many as it trains on): uint8 [N, 3, size, size]. For a model in
+    trains on photographs (without a folder, 250 or as many as it trains on): uint8 [N, C, size, size]. For a model in
     `DRAWN`: 2000 examples with a seed of their own."""
     if recipe.model in DRAWN:
         return DRAWN[recipe.model](recipe.config, 2000, torch.Generator().manual_seed(1))
     size = recipe.config.get("size", 64)
     sets = [load_folder(folder, "validation", size) for folder in folders[:1]]
     count = len(sets[0]) if sets else min(250, recipe.photographs)
-    return torch.cat(sets + ([photograph_crops("validation", count, size)] if recipe.photographs else []))
+    sets += [photograph_crops("validation", count, size)] if recipe.photographs else []
+    return as_the_model(torch.cat(sets), recipe)
 
 
 def draw_batch(sets, step, recipe, rank=0, world=1):

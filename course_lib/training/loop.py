@@ -19,7 +19,7 @@ from course_lib.data import save_grid
 from course_lib.training.batches import check_data, draw_batch, draw_validation, load_sets, load_validation
 from course_lib.training.losses import LOSSES
 from course_lib.training.recipes import Recipe, learning_rate, step_seed
-from course_lib.weights import MODELS, part_of, read_checkpoint, replacing, save_checkpoint
+from course_lib.weights import MODELS, load_state, part_of, read_checkpoint, replacing, save_checkpoint
 
 MAY_CHANGE = {"steps", "lr", "clip"}
 """What may differ between a checkpoint and the recipe that resumes it."""
@@ -109,6 +109,15 @@ class Run:
         self.load_optimizer(part_of(tensors, "adam."))
         return True
 
+    def begin_with(self, name):
+        """Take the weights of the package that are called `name`. ValueError if they are another model's."""
+        about, state = load_state(name)
+        theirs = {key: about["config"].get(key) for key in self.recipe.config}
+        same = about["model"] == self.recipe.model and theirs == self.recipe.config
+        check(same, "start", f"weights of {self.recipe.model} {self.recipe.config}", f"{name!r}: {about['config']}")
+        self.model.load_state_dict(state)
+        self.average.load_state_dict(state)
+
     def load_optimizer(self, tensors):
         """Adam's moments, in the memory layout of their parameters: another one may round otherwise."""
         state, parameters = {}, list(self.model.parameters())
@@ -157,7 +166,9 @@ def train(recipe, data, out, device="cpu", precision=None, every=500, compile_mo
         validation = load_validation(data, run.recipe) if rank == 0 else None
         run.out.mkdir(parents=True, exist_ok=True)
         run.data = [{"folder": str(Path(d).resolve()), "images": len(s)} for d, s in zip(data, sets, strict=False)]
-        if not resumed and hasattr(run.model, "initialize"):
+        if not resumed and recipe.start:
+            run.begin_with(recipe.start)
+        elif not resumed and hasattr(run.model, "initialize"):
             run.model.initialize(torch.cat([draw_batch(sets, -1 - i, recipe) for i in range(4)]).to(run.device))
             run.average.load_state_dict(run.model.state_dict())
         if precision is not None:

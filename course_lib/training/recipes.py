@@ -9,7 +9,8 @@ from course_lib.training.losses import LOSSES
 @dataclass
 class Recipe:
     """All that a run depends on but its data. `noise` is the σ of the Gaussian noise added to training images,
-    `photographs` the number of crops of scikit-image's photographs that join the images of the folders."""
+    `photographs` the number of crops of scikit-image's photographs that join the images of the folders, `start` the
+    weights of the package that the run starts from (by default from random ones)."""
 
     model: str = "glow"
     config: dict = field(default_factory=dict)
@@ -24,13 +25,14 @@ class Recipe:
     finish: float = 0.2
     seed: int = 0
     photographs: int = 0
+    start: str = ""
 
     def __post_init__(self):
         if self.model not in LOSSES:
             raise ValueError(f"model: expected one of {list(LOSSES)}, got {self.model!r}")
         for name, value in asdict(self).items():
             low, high = int(name in ("steps", "batch")), 1 if name in ("ema", "share", "finish") else 2**32
-            if name not in ("model", "config") and not low <= value <= high:
+            if name not in ("model", "config", "start") and not low <= value <= high:
                 raise ValueError(f"{name}: expected a number from {low} to {high}, got {value}")
 
 
@@ -40,11 +42,16 @@ RESTORATION = {"noise": 0.0, "share": 0.35, "finish": 0.0, "photographs": 8000}
 SMALL = {"width": 48, "depth": 12, "noise_map": False}
 """The denoisers that are not told σ: for one σ, blind, and blind without biases."""
 
+PATCHES = {"size": 16, "channels": 1, "steps": 6, "widths": [48, 64, 96]}
+"""A flow for grey patches, a prior for images of any size."""
+
 SPARSE = {"A": [100, 200], "layers": 16, "coupled": True, "select": 0.12}
 """A LISTA for half as many measurements as values, of which a tenth are not 0."""
 
 RECIPES = {
     "glow": Recipe(),
+    "glow_noisy": Recipe("glow", steps=1500, lr=5e-4, warmup=100, noise=0.05, start="glow"),
+    "patch_glow": Recipe("glow", PATCHES, steps=12000, batch=256, noise=0.02, finish=0.0, photographs=120_000),
     "srcnn": Recipe("srcnn", {"factors": [2]}, steps=6000, batch=8, **RESTORATION),
     "vdsr": Recipe("vdsr", {"width": 32, "factors": [2, 3, 4]}, steps=5000, batch=8, **RESTORATION),
     "dncnn": Recipe(

@@ -8,7 +8,7 @@ The source does not state them. Prints the mean PSNR of three faces for each met
 import sys
 
 from course_lib.data import load_folder, to_float
-from course_lib.experiments import make_task, observe
+from course_lib.methods import make_task, observe
 from course_lib.metrics import psnr
 from course_lib.reconstruction import analysis, bayesian, synthesis
 from course_lib.weights import load_model

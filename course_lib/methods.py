@@ -1,0 +1,127 @@
+"""The tasks of the source (slide 22), and the methods of its score table: functions of (y, A, model, lam, sigma)."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from skimage.restoration import inpaint_biharmonic
+
+from course_lib import plug_and_play
+from course_lib.common import check
+from course_lib.models.regression import upscale
+from course_lib.operators import Blur, Downsample, Mask, random_mask, square_mask, uniform_kernel
+from course_lib.reconstruction import analysis, bayesian, map_estimate, recommended, synthesis, warm_start
+from course_lib.regularizers import TV
+from course_lib.scores import TASKS
+from course_lib.solvers import primal_dual
+
+GRID = tuple(10 ** (k / 4) for k in range(-28, -3))
+"""The λ that tuning chooses from: four a decade, from 1e-7 to 1e-1."""
+
+PNP_GRID = tuple(10 ** (k / 4) for k in range(-24, 9))
+"""The λ of plug and play, a number without units: four a decade, from 1e-6 to 1e2."""
+
+PNP_START, PNP_STEPS = 0.2, 16
+"""The strength with which plug and play starts, and its number of steps."""
+
+
+def make_task(name, size=64):
+    """The operator A of one of the source's tasks (slide 22), for images size×size; the masks are always the same."""
+    build = {
+        "deblurring": lambda: Blur(uniform_kernel(7), "circular"),
+        "sr2": lambda: Downsample(2),
+        "sr4": lambda: Downsample(4),
+        "inpainting_random": lambda: Mask(random_mask(size, size, missing=0.6, generator=0)),
+        "inpainting_square": lambda: Mask(square_mask(size, size, side=10)),
+    }
+    check(name in build, "task", f"one of {sorted(build)}", repr(name))
+    return build[name]()
+
+
+def observe(x, A, sigma, seeds):
+    """y = A x + n, n ~ N(0, σ² I), with a seed for each image; a mask hides the noise where it hides the image."""
+    y = A(x)
+    if sigma:
+        noise = [torch.randn(y.shape[1:], generator=torch.Generator().manual_seed(s)) for s in seeds]
+        n = torch.stack(noise).to(y)
+        y = y + sigma * (A(n) if isinstance(A, Mask) else n)
+    return y
+
+
+@dataclass
+class Method:
+    """How a row of the table is computed.
+
+    Args:
+        run: (y, A, model, lam, sigma) → (image, objective [B] or None).
+        start: λ where tuning starts, as a function of σ; None for a method without λ.
+        tasks: tasks that it applies to.
+        network: the weight file of the `model` that it is given; by default the experiment's flow.
+        grid: the λ that tuning chooses from.
+    """
+
+    run: callable
+    start: callable = None
+    tasks: tuple = TASKS
+    network: str = ""
+    grid: tuple = GRID
+
+
+def flow_method(estimate, least=0.0, **options):
+    """A `Method` of one of the functions of `reconstruction`; tuning starts at σ²/2, or `least` if more."""
+
+    def run(y, A, model, lam, sigma):
+        result = estimate(y, A, model, lam, **options)
+        return result.image, result.history["objective"][-1]
+
+    return Method(run, lambda sigma: max(bayesian(sigma), least))
+
+
+def run_tv(y, A, model, lam, sigma):
+    result = primal_dual(A, y, TV(), lam, steps=1000)
+    return result.x, result.history["objective"][-1]
+
+
+def run_map(y, A, model, lam, sigma):
+    result = map_estimate(y, A, model, lam, warm_start(y, A, sigma))
+    return result.image, result.history["objective"][-1]
+
+
+def run_recommended(y, A, model, lam, sigma):
+    result = recommended(y, A, model, sigma, lam)
+    return result.image, result.history["objective"][-1]
+
+
+def run_bicubic(y, A, model, lam, sigma):
+    return F.interpolate(y, scale_factor=A.factor, mode="bicubic", align_corners=False), None
+
+
+def run_biharmonic(y, A, model, lam, sigma):
+    missing = (A.mask[0] == 0).cpu().numpy()
+    filled = [inpaint_biharmonic(image.permute(1, 2, 0).cpu().numpy(), missing, channel_axis=2) for image in y]
+    return torch.stack([torch.from_numpy(image).permute(2, 0, 1) for image in filled]).to(y), None
+
+
+def run_regression(y, A, model, lam, sigma):
+    return model(upscale(y, A.factor)), None
+
+
+def run_plug_and_play(y, A, model, lam, sigma):
+    result = plug_and_play.hqs(y, A, model, sigma, warm_start(y, A, sigma), start=PNP_START, lam=lam, steps=PNP_STEPS)
+    return result.image, None
+
+
+METHODS = {
+    "tv": Method(run_tv, lambda sigma: max(0.1 * sigma, 1e-4)),
+    "bicubic": Method(run_bicubic, tasks=("sr2", "sr4")),
+    "biharmonic": Method(run_biharmonic, tasks=("inpainting_random", "inpainting_square")),
+    "srcnn": Method(run_regression, tasks=("sr2",), network="srcnn"),
+    "vdsr": Method(run_regression, tasks=("sr2", "sr4"), network="vdsr"),
+    "pnp": Method(run_plug_and_play, lambda sigma: 0.23, network="dncnn", grid=PNP_GRID),
+    "recommended": Method(run_recommended, bayesian),
+    "map": Method(run_map, bayesian),
+    "synthesis_lbfgs": flow_method(synthesis, optimizer="lbfgs", steps=100),
+    "analysis_lbfgs": flow_method(analysis, 5e-4, optimizer="lbfgs", steps=100),
+    "synthesis": flow_method(synthesis, 5e-4),
+    "analysis": flow_method(analysis, 5e-4),
+}
