@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from course_lib.operators import Identity, Mask
+from course_lib.operators import Blur, Identity, Mask
 from course_lib.reconstruction import effective_size, laplace, sample_posterior, split_rhat
 from course_lib.reconstruction.posterior import energy
 
@@ -26,6 +26,7 @@ class Linear(nn.Module):
 
 MODEL, SIGMA = Linear(), 0.5
 A = Mask(torch.arange(20).reshape(1, 4, 5) % 3 == 0)
+ETA, BLUR = 0.3, Blur(torch.tensor([[0.2, 0.5, 0.0], [0.0, 0.3, 0.0], [0.1, 0.0, 0.0]], dtype=torch.float64))
 
 
 @pytest.fixture(scope="module")
@@ -77,11 +78,13 @@ def test_a_good_reference_is_worth_many_samples(y):
     assert (informed.ess > 5 * blind.ess).all()
 
 
-def test_an_image_alone_has_the_samples_that_it_has_in_a_batch(y):
-    options = dict(steps=40, burn=10, thin=10, chains=3)
+@pytest.mark.parametrize("eta", [None, ETA])
+def test_an_image_alone_has_the_samples_that_it_has_in_a_batch(y, eta):
+    options = dict(steps=40, burn=10, thin=10, chains=3, eta=eta)
     together = sample_posterior(y, A, MODEL, SIGMA, seeds=[5, 9], **options)
     alone = sample_posterior(y[1:], A, MODEL, SIGMA, seeds=[9], **options)
     torch.testing.assert_close(together.samples[:, :, 1:], alone.samples)
+    torch.testing.assert_close(together.mean[1:], alone.mean)
     assert not torch.equal(together.samples, sample_posterior(y, A, MODEL, SIGMA, seeds=[6, 9], **options).samples)
     state = torch.get_rng_state()
     sample_posterior(y, A, MODEL, SIGMA, **options)
@@ -95,6 +98,34 @@ def test_the_energy_is_the_negative_log_posterior(y):
     sigma = torch.full((2,), SIGMA, dtype=y.dtype)
     first, second = (energy(v, y, A, MODEL, sigma) for v in z)
     torch.testing.assert_close(second - first, posterior.log_prob(z[0]) - posterior.log_prob(z[1]))
+
+
+def noisy_decoder(y, A):
+    """Mean and covariance of z, then of x, given y = A x + n, for x ~ N(W z + b, ηI): all is Gaussian."""
+    matrix = A(torch.eye(20, dtype=y.dtype).reshape(20, 1, 4, 5)).flatten(1).mT
+    M, r = matrix @ MODEL.W, y.flatten(1) - MODEL.b @ matrix.mT
+    precision = torch.linalg.inv(SIGMA**2 * torch.eye(20, dtype=y.dtype) + ETA * matrix @ matrix.mT)
+    C = torch.linalg.inv(torch.eye(3, dtype=y.dtype) + M.mT @ precision @ M)
+    prior = torch.linalg.inv(MODEL.W @ MODEL.W.mT + ETA * torch.eye(20, dtype=y.dtype))
+    of_x = torch.linalg.inv(prior + matrix.mT @ matrix / SIGMA**2)
+    return r @ precision @ M @ C, C, (r @ matrix @ of_x / SIGMA**2 + MODEL.b).reshape(-1, 1, 4, 5), of_x
+
+
+@pytest.mark.parametrize("A", [A, BLUR, Identity()], ids=["mask", "blur", "identity"])
+@pytest.mark.parametrize("method", ["mala", "pcn"])
+def test_a_decoder_with_noise_has_its_posterior_too(y, A, method):
+    y = A(MODEL.decode(torch.ones(2, 3, dtype=y.dtype)) + y)
+    mean, C, x, of_x = noisy_decoder(y, A)
+    L = laplace(mean, y, A, MODEL, SIGMA, ETA)
+    torch.testing.assert_close(L @ L.mT, C.expand(2, 3, 3))
+    options = dict(eta=ETA, method=method, chains=60, steps=500, burn=100, thin=2)
+    found, std = sample_posterior(y, A, MODEL, SIGMA, reference=(mean, L), **options), of_x.diagonal().sqrt()
+    torch.testing.assert_close(found.mean, x, rtol=0, atol=0.06 * std.max().item())
+    torch.testing.assert_close(found.std.flatten(1), std.expand(2, 20), rtol=0.06, atol=0)
+    posterior, sigma = torch.distributions.MultivariateNormal(mean, C), torch.full((2,), SIGMA, dtype=y.dtype)
+    first, second = found.samples[0, 0], found.samples[-1, 0]
+    change = energy(second, y, A, MODEL, sigma, ETA) - energy(first, y, A, MODEL, sigma, ETA)
+    torch.testing.assert_close(change, posterior.log_prob(first) - posterior.log_prob(second))
 
 
 class Wave(Linear):
@@ -148,6 +179,7 @@ def test_rhat_sees_chains_that_disagree_and_chains_that_drift():
     ("change", "words"),
     [
         ({"sigma": 0.0}, "sigma: expected a finite number > 0"),
+        ({"eta": 0.0}, "eta: expected a finite number > 0"),
         ({"sigma": -1.0}, "sigma: expected finite values >= 0"),
         ({"method": "gibbs"}, "method: expected one of"),
         ({"chains": 1}, "chains: expected an integer >= 2"),

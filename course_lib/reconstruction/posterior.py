@@ -9,6 +9,9 @@ Both samplers use a reference Gaussian N(m, C), C = L Lᵀ, by default the prior
     MALA   z' = z − τ C ∇U(z) + √(2τ) L ξ,   U = −log p(z | y)     Roberts & Tweedie 1996
 
 with ξ ~ N(0, I), each followed by the accept-reject step that makes p(z | y) exact.
+
+A VAE's image is not D(z) but x ~ N(D(z), ηI). Then y given z is N(A D(z), σ²I + ηAAᵀ), and x given z and y is Gaussian
+too, with the mean argmin_x ‖A x − y‖²/(2σ²) + ‖x − D(z)‖²/(2η), which is `A.prox`. The argument `eta` asks for it.
 """
 
 import math
@@ -16,7 +19,7 @@ from dataclasses import dataclass
 
 import torch
 
-from course_lib.common import check, check_count, check_number, per_image, progress
+from course_lib.common import check, check_count, check_number, column, per_image, progress
 from course_lib.reconstruction.base import check_problem, origin
 from course_lib.results import data_term
 
@@ -29,7 +32,7 @@ class Posterior:
     """What a sampler has found for images [B, C, H, W] with latents of dimension D.
 
     Args:
-        mean, std: of x = D(z), pixel by pixel, [B, C, H, W]. samples: the latents kept, [S, chains, B, D].
+        mean, std: of x, pixel by pixel, [B, C, H, W]. samples: the latents kept, [S, chains, B, D].
         acceptance: share of accepted proposals after the burn-in, [B]. step: β or τ, [B].
         rhat: the largest split R̂ of the coordinates of z, [B]. ess: their least effective sample size, [B].
     """
@@ -43,24 +46,34 @@ class Posterior:
     ess: torch.Tensor
 
 
-def energy(z, y, A, model, sigma):
-    """U(z) = ‖A D(z) − y‖²/(2σ²) + ‖z‖²/2, [B]; sigma: a tensor [B]."""
-    return data_term(model.decode(z), y, A) / sigma.square() + 0.5 * z.square().sum(1)
+def energy(z, y, A, model, sigma, eta=None):
+    """U(z) = ½ rᵀ(σ²I + ηAAᵀ)⁻¹ r + ½‖z‖² with r = y − A D(z), [B]; sigma: a tensor [B]; eta: by default 0."""
+    v, prior = model.decode(z), 0.5 * z.square().sum(1)
+    if eta is None:
+        return data_term(v, y, A) / sigma.square() + prior
+    # The quadratic form is the least of ‖A x − y‖²/(2σ²) + ‖x − v‖²/(2η). At the least x counts as a constant.
+    x = A.prox(v.detach(), y, sigma.square() / eta)
+    return data_term(x, y, A) / sigma.square() + (x - v).flatten(1).square().sum(1) / (2 * eta) + prior
 
 
-def laplace(z, y, A, model, sigma):
+def laplace(z, y, A, model, sigma, eta=None):
     """The Gaussian N(z, C) that fits the posterior at z, as L with C = L Lᵀ, [B, D, D]:
 
-        C = (I + JᵀJ/σ²)⁻¹,   J the Jacobian of A D at z (Gauss-Newton: no second derivatives of D).
+        C = (I + Jᵀ(σ²I + ηAAᵀ)⁻¹J)⁻¹,   J the Jacobian of A D at z (Gauss-Newton: no second derivatives of D).
 
     It takes D tangents through the decoder and D × D matrices: for latents of some hundred dimensions.
     """
-    eye, columns = torch.eye(z.shape[1], dtype=z.dtype, device=z.device), []
+    variance = per_image("sigma", sigma, y).square()
+    eye, columns, weighted = torch.eye(z.shape[1], dtype=z.dtype, device=z.device), [], []
     for e in eye:
         tangent = torch.func.jvp(lambda v: A(model.decode(v)), (z,), (e.expand_as(z),))[1]
         columns.append(tangent.flatten(1))
-    J = torch.stack(columns, 2)  # [B, N, D]
-    precision = eye + J.mT @ J / per_image("sigma", sigma, y).square()[:, None, None]
+        if eta is not None:
+            # (σ²I + ηAAᵀ)⁻¹ t = (t − A x)/σ² with x = argmin_x ‖A x − t‖²/σ² + ‖x‖²/η.
+            tangent = tangent - A(A.prox(torch.zeros_like(A.T(tangent)), tangent, variance / eta))
+        weighted.append(tangent.flatten(1))
+    J, W = torch.stack(columns, 2), torch.stack(weighted, 2)  # [B, N, D]
+    precision = eye + J.mT @ W / variance[:, None, None]
     # precision = R Rᵀ, hence C = R⁻ᵀ R⁻¹ and L = R⁻ᵀ.
     R = torch.linalg.cholesky(precision)
     return torch.linalg.solve_triangular(R, eye.expand_as(R), upper=False).mT
@@ -70,7 +83,7 @@ class Chains:
     """The state of `chains` × B runs, a row each (all images of the first chain first), and the two proposals."""
 
     def __init__(self, problem, z0, reference, method, chains, seeds):
-        self.y, self.A, self.model, self.sigma = problem
+        self.y, self.A, self.model, self.sigma, self.eta = problem
         self.method, self.chains = method, chains
         self.generators = [torch.Generator(z0.device).manual_seed(seed) for seed in seeds]
         self.m, self.L = reference
@@ -112,11 +125,21 @@ class Chains:
         """U(z), [chains B], and for MALA ∇U(z)."""
         y, sigma = self.y.repeat(self.chains, 1, 1, 1), self.sigma.repeat(self.chains)
         if self.method == "pcn":
-            return energy(z, y, self.A, self.model, sigma), None
+            return energy(z, y, self.A, self.model, sigma, self.eta), None
         with torch.enable_grad():
             z = z.detach().requires_grad_()
-            U = energy(z, y, self.A, self.model, sigma)
+            U = energy(z, y, self.A, self.model, sigma, self.eta)
             return U.detach(), torch.autograd.grad(U.sum(), z)[0]
+
+    def images(self):
+        """D(z), or a sample of x given z and y: the optimum of a problem with noise on both of its terms."""
+        v = self.model.decode(self.z)
+        if self.eta is None:
+            return v
+        y, sigma = self.y.repeat(self.chains, 1, 1, 1), self.sigma.repeat(self.chains)
+        v = v + math.sqrt(self.eta) * self.noise((self.chains, *v.shape[1:]))
+        y = y + column(sigma, y) * self.noise((self.chains, *y.shape[1:]))
+        return self.A.prox(v, y, sigma.square() / self.eta)
 
     def propose(self):
         """(z', U', ∇U', log of the Hastings ratio)."""
@@ -155,6 +178,7 @@ def sample_posterior(
     z0=None,
     reference=None,
     *,
+    eta=None,
     method="mala",
     chains=4,
     steps=1000,
@@ -163,13 +187,13 @@ def sample_posterior(
     seeds=0,
     disable=True,
 ):
-    """Samples of p(z | y) by pCN or MALA, and the mean and standard deviation of x = D(z).
+    """Samples of p(z | y) by pCN or MALA, and the mean and standard deviation of x given y.
 
     Args:
         y, A, model: observations [B, ...], their operator, and a model with `decode` and `dim`.
-        sigma: σ > 0 of y given z, a number or a tensor [B]. For a VAE with p(x|z) = N(D(z), ηI) and a mask A it is
-            √(σ² + η): what the decoder can't say is noise too.
+        sigma: σ > 0 of the noise in y, a number or a tensor [B].
         z0: starts [B, D], around which the chains spread as the reference does; by default its mean.
+        eta: η > 0 of p(x|z) = N(D(z), ηI), for a VAE; by default x = D(z). It takes an A with a `prox`.
         reference: (m, L) of the Gaussian N(m, L Lᵀ), [B, D] and [B, D, D] or None for L = I; by default the prior.
         chains: at least 2. steps: kept after `burn` others, in which the step size adapts. thin: of `samples`.
         seeds: one for each image, or the first of them.
@@ -182,6 +206,8 @@ def sample_posterior(
     check(thin <= steps // 4, "thin", f"at most steps/4 = {steps // 4}", thin)
     sigma = check_problem(y, A, model, sigma, z0, None, name="sigma")
     check_number("sigma", sigma.min().item(), positive=True)
+    eta = None if eta is None else float(eta)
+    check_number("eta", 1.0 if eta is None else eta, positive=True)
     seeds = list(range(seeds, seeds + len(y))) if isinstance(seeds, int) else list(seeds)
     check(len(seeds) == len(y), "seeds", f"one integer, or one for each of {len(y)} images", seeds)
     zeros = origin(y, model)
@@ -190,14 +216,14 @@ def sample_posterior(
     for name, value, shape in (("z0", z0, zeros.shape), ("reference", m, zeros.shape), ("reference", L, None)):
         shape = (*zeros.shape, model.dim) if shape is None else shape
         check(value is None or value.shape == shape, name, f"shape {list(shape)}", getattr(value, "shape", value))
-    run = Chains((y, A, model, sigma), z0, (m, L), method, chains, seeds)
+    run = Chains((y, A, model, sigma, eta), z0, (m, L), method, chains, seeds)
     kept, images, squares, count = [], 0.0, 0.0, 0
     for k in progress(range(burn + steps), desc=method, disable=disable):
         if k == burn:
             run.accepted.zero_()
         run.advance(1 / (1 + k) ** 0.6 if k < burn else 0.0)
         if k >= burn and (k - burn) % thin == thin - 1:
-            x = run.fold(model.decode(run.z)).double()
+            x = run.fold(run.images()).double()
             kept.append(run.fold(run.z))
             images, squares, count = images + x.sum(0), squares + x.square().sum(0), count + chains
     samples, shape = torch.stack(kept), model.decode(zeros[:1]).shape[1:]
