@@ -50,8 +50,8 @@ SPARSE = {"A": [100, 200], "layers": 16, "coupled": True, "select": 0.12}
 
 RECIPES = {
     "glow": Recipe(),
-    "glow_noisy": Recipe("glow", steps=1500, lr=5e-4, warmup=100, noise=0.05, start="glow"),
-    "patch_glow": Recipe("glow", PATCHES, steps=12000, batch=256, noise=0.02, finish=0.0, photographs=120_000),
+    "glow_noisy": Recipe("glow", steps=1000, lr=5e-4, warmup=100, noise=0.05, start="glow"),
+    "patch_glow": Recipe("glow", PATCHES, steps=5000, batch=256, noise=0.02, finish=0.0, photographs=120_000),
     "srcnn": Recipe("srcnn", {"factors": [2]}, steps=6000, batch=8, **RESTORATION),
     "vdsr": Recipe("vdsr", {"width": 32, "factors": [2, 3, 4]}, steps=5000, batch=8, **RESTORATION),
     "dncnn": Recipe(
