@@ -155,7 +155,9 @@ def add_domains(commands):
     parser.add_argument("--crops", type=int, default=1, help="squares of each photograph, where they fit (default: 1)")
     parser.add_argument("--out", default=FIGURES / "ood_scores.csv", help="default: figures/ood_scores.csv")
     parser.add_argument("--cells", default=FIGURES / "ood_cells", help="finished cells (default: figures/ood_cells)")
-    text = "CelebA's aligned images: also write ood_likelihood.csv beside --out, the likelihoods of faces and photographs"
+    text = (
+        "CelebA's aligned images: also write ood_likelihood.csv beside --out, the likelihoods of faces and photographs"
+    )
     parser.add_argument("--data", metavar="FOLDER", help=text)
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.set_defaults(command=run_domains)
