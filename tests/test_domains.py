@@ -93,7 +93,7 @@ def test_pictures_are_those_that_were_kept(tmp_path):
     found = domains.pictures("sr2", "tv", tmp_path)
     assert found.shape == images.shape and domains.psnr(found, images).min() > 30
     for function in (domains.pictures, domains.per_image):
-        with pytest.raises(FileNotFoundError, match="sr4-tv.* was not measured"):
+        with pytest.raises(FileNotFoundError, match=r"sr4-tv.* was not measured"):
             function("sr4", "tv", tmp_path)
     with pytest.raises(FileNotFoundError, match="course_lib domains"):
         domains.read_domains(tmp_path / "none.csv")

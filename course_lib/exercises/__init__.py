@@ -30,6 +30,12 @@ from course_lib.exercises.normalizing_flows import (
     check_decode_two,
     check_transformed_density,
 )
+from course_lib.exercises.out_of_distribution import (
+    check_alarm,
+    check_gain_lost,
+    check_prior_abroad,
+    check_start_abroad,
+)
 from course_lib.exercises.plug_and_play import (
     check_averaged,
     check_pnp_step,
@@ -80,6 +86,7 @@ __all__ = [
     "check_actnorm_logdet",
     "check_admm_layer",
     "check_aggregation",
+    "check_alarm",
     "check_averaged",
     "check_bits_per_dim",
     "check_bridge",
@@ -95,6 +102,7 @@ __all__ = [
     "check_foreign_dictionary",
     "check_frame",
     "check_fusion_system",
+    "check_gain_lost",
     "check_group_threshold",
     "check_inversion",
     "check_ista_layer",
@@ -118,6 +126,7 @@ __all__ = [
     "check_pnp_step",
     "check_pnp_strength",
     "check_posterior_mean",
+    "check_prior_abroad",
     "check_projection",
     "check_psnr",
     "check_ranks",
@@ -128,6 +137,7 @@ __all__ = [
     "check_rho",
     "check_same_minimizers",
     "check_soft_threshold",
+    "check_start_abroad",
     "check_step_in_z",
     "check_tikhonov",
     "check_transformed_density",
