@@ -10,7 +10,19 @@ from course_lib import plug_and_play
 from course_lib.common import check
 from course_lib.models.regression import upscale
 from course_lib.operators import Blur, Downsample, Mask, random_mask, square_mask, uniform_kernel
-from course_lib.reconstruction import analysis, bayesian, map_estimate, recommended, synthesis, warm_start
+from course_lib.plug_and_play import HALF_GREY
+from course_lib.reconstruction import (
+    analysis,
+    bayesian,
+    joint_map,
+    laplace,
+    map_estimate,
+    recommended,
+    sample_posterior,
+    synthesis,
+    vae_analysis,
+    warm_start,
+)
 from course_lib.regularizers import TV
 from course_lib.scores import TASKS
 from course_lib.solvers import primal_dual
@@ -67,14 +79,24 @@ class Method:
     grid: tuple = GRID
 
 
-def flow_method(estimate, least=0.0, **options):
-    """A `Method` of one of the functions of `reconstruction`; tuning starts at σ²/2, or `least` if more."""
+def minimizing(estimate, start=bayesian, network="", **options):
+    """A `Method` of one of the functions of `reconstruction` that minimize an objective."""
 
     def run(y, A, model, lam, sigma):
         result = estimate(y, A, model, lam, **options)
         return result.image, result.history["objective"][-1]
 
-    return Method(run, lambda sigma: max(bayesian(sigma), least))
+    return Method(run, start, network=network)
+
+
+def descent(sigma):
+    """λ where tuning starts for descents that stop before they arrive: they like more of it than σ²/2."""
+    return max(bayesian(sigma), 5e-4)
+
+
+def of_decoder(sigma):
+    """σ²/2 for the noise of the data and of a VAE's decoder, whose η is about 4e-3, together."""
+    return 0.5 * (sigma**2 + 4e-3)
 
 
 def run_tv(y, A, model, lam, sigma):
@@ -111,6 +133,14 @@ def run_plug_and_play(y, A, model, lam, sigma):
     return result.image, None
 
 
+def run_posterior_mean(y, A, model, lam, sigma):
+    mode = joint_map(y, A, model, bayesian(sigma), method="reduced", steps=1, inner=100).latent
+    sigma, eta = max(sigma, HALF_GREY), model.eta.item()
+    reference = mode, laplace(mode, y, A, model, sigma, eta)
+    options = {"eta": eta, "chains": 2, "burn": 100, "steps": 300, "thin": 3}
+    return sample_posterior(y, A, model, sigma, reference=reference, **options).mean, None
+
+
 METHODS = {
     "tv": Method(run_tv, lambda sigma: max(0.1 * sigma, 1e-4)),
     "bicubic": Method(run_bicubic, tasks=("sr2", "sr4")),
@@ -120,8 +150,12 @@ METHODS = {
     "pnp": Method(run_plug_and_play, lambda sigma: 0.23, network="dncnn", grid=PNP_GRID),
     "recommended": Method(run_recommended, bayesian),
     "map": Method(run_map, bayesian),
-    "synthesis_lbfgs": flow_method(synthesis, optimizer="lbfgs", steps=100),
-    "analysis_lbfgs": flow_method(analysis, 5e-4, optimizer="lbfgs", steps=100),
-    "synthesis": flow_method(synthesis, 5e-4),
-    "analysis": flow_method(analysis, 5e-4),
+    "synthesis_lbfgs": minimizing(synthesis, optimizer="lbfgs", steps=100),
+    "analysis_lbfgs": minimizing(analysis, descent, optimizer="lbfgs", steps=100),
+    "synthesis": minimizing(synthesis, descent),
+    "analysis": minimizing(analysis, descent),
+    "vae_synthesis": minimizing(synthesis, of_decoder, "vae", optimizer="lbfgs", steps=100),
+    "vae_analysis": minimizing(vae_analysis, network="vae", steps=100),
+    "joint_map": minimizing(joint_map, network="vae_jpmap", method="reduced", start=0.05, steps=5, inner=20),
+    "posterior_mean": Method(run_posterior_mean, network="vae"),
 }
