@@ -65,7 +65,8 @@ def test_tuning_climbs_to_the_best_of_the_grid(experiment, monkeypatch):
 def test_every_method_gives_a_cell(experiment, method, monkeypatch):
     monkeypatch.setattr(experiments, "make_task", small_task)
     if METHODS[method].network.startswith("vae"):
-        monkeypatch.setattr(
+        small = VAE(8, dim=4, widths=[6, 6], blocks=[0, 0]).freeze()
+        monkeypatch.setattr(Experiment, "network", lambda self, method: small)
             Experiment, "network", lambda self, method: VAE(8, dim=4, widths=[6, 6], blocks=[0, 0]).freeze()
         )
     task = METHODS[method].tasks[0]
