@@ -67,8 +67,6 @@ def test_every_method_gives_a_cell(experiment, method, monkeypatch):
     if METHODS[method].network.startswith("vae"):
         small = VAE(8, dim=4, widths=[6, 6], blocks=[0, 0]).freeze()
         monkeypatch.setattr(Experiment, "network", lambda self, method: small)
-            Experiment, "network", lambda self, method: VAE(8, dim=4, widths=[6, 6], blocks=[0, 0]).freeze()
-        )
     task = METHODS[method].tasks[0]
     images, objective, seconds = experiment.estimate(task, method, 0.01, 1e-4, experiment.test, 0)
     assert images.shape == experiment.test.shape and images.isfinite().all() and seconds > 0
