@@ -18,6 +18,7 @@ from PIL import Image
 from course_lib.common import check_count, progress
 from course_lib.data import PHOTOGRAPHS, load_folder, to_float, whole_photograph
 from course_lib.experiments import Experiment
+from course_lib.methods import METHODS as ALL_METHODS
 from course_lib.metrics import psnr, ssim
 from course_lib.scores import COLUMNS as SCORE_COLUMNS
 from course_lib.scores import FIGURES, TASKS, lines, parsed, read_scores, write_text
@@ -25,8 +26,19 @@ from course_lib.weights import describe, load_model, replacing
 
 SIGMA = 0.01
 
-METHODS = ("tv", "map", "recommended", "synthesis_lbfgs", "analysis_lbfgs", "synthesis", "analysis")
-"""Those of `experiments.METHODS` that need no network beside the flow. The last two are the source's, with Adam."""
+METHODS = (
+    "tv",
+    "bicubic",
+    "biharmonic",
+    "pnp",
+    "map",
+    "recommended",
+    "synthesis_lbfgs",
+    "analysis_lbfgs",
+    "synthesis",
+    "analysis",
+)
+"""Names of `methods.METHODS`, the slowest last. The denoiser of pnp has trained on `PHOTOGRAPH_SPLITS["train"]`."""
 
 COLUMNS = ("domain", *SCORE_COLUMNS)
 
@@ -72,14 +84,14 @@ def measure_cell(experiment, names, task, method, lam):
         latent = experiment.model.encode(found)[0].square().mean(1)
     row = {"task": task, "method": method, "sigma": SIGMA, "lam": lam, "domains": list(names)}
     row |= {"psnr": psnr(found, experiment.test).tolist(), "ssim": ssim(found, experiment.test).tolist()}
-    row |= {"objective": objective.tolist(), "latent": latent.tolist()}
+    row |= {"objective": None if objective is None else objective.tolist(), "latent": latent.tolist()}
     return row | {"seconds_per_image": seconds, "device": found.device.type}, found
 
 
 def cell(experiment, names, task, method, lam):
     """The row of a cell, read from its file or measured; then it is kept, with its `pictures`."""
     path = Path(experiment.out) / f"{task}-{method}.json"
-    setup = {"weights": experiment.weights, "images": len(names), "lam": lam}
+    setup = {"weights": experiment.setup(method)["weights"], "images": len(names), "lam": lam}
     if path.exists() and (kept := json.loads(path.read_text(encoding="utf-8")))["setup"] == setup:
         return kept
     row, found = measure_cell(experiment, names, task, method, lam)
@@ -111,10 +123,10 @@ def by_domain(row):
     """The rows of `scores.csv`'s form that a cell gives, one a domain."""
     parts = {name: torch.tensor([domain == name for domain in row["domains"]]) for name in row["domains"]}
     for name, chosen in parts.items():
-        scores = {key: torch.tensor(row[key])[chosen] for key in ("psnr", "ssim", "objective")}
+        scores = {key: torch.tensor(row[key])[chosen] for key in ("psnr", "ssim", "objective") if row[key]}
         means = {f"{key}_mean": value.mean().item() for key, value in scores.items()}
         spreads = {f"{key}_std": value.std(correction=0).item() for key, value in scores.items()}
-        yield row | {"domain": name, "images": int(chosen.sum())} | means | spreads
+        yield row | {"domain": name, "images": int(chosen.sum()), "objective_mean": None} | means | spreads
 
 
 def measure(path, cells=CELLS, tasks=TASKS, methods=METHODS, most=1, weights="glow", device="cpu"):
@@ -126,7 +138,7 @@ def measure(path, cells=CELLS, tasks=TASKS, methods=METHODS, most=1, weights="gl
     (names, images), lams = photographs(most), face_lams()
     model, sha = load_model(weights, device), describe(weights)["sha256"]
     experiment = Experiment(model, images.to(device), images[:0].to(device), cells, len(images), sha)
-    wanted, rows = [(task, method) for method in methods for task in tasks], []
+    wanted, rows = [(t, m) for m in methods for t in tasks if t in ALL_METHODS[m].tasks], []
     bar = progress(wanted)
     for task, method in bar:
         bar.set_description(f"{task} {method}")

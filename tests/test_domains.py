@@ -138,3 +138,10 @@ def test_the_command_hands_its_options_on(tmp_path, monkeypatch, capsys):
     assert calls[0] == (tmp_path / "ood_likelihood.csv", "d")
     assert calls[1][0] == (str(tmp_path / "a.csv"), "c", ["sr2"], ["tv"], 3)
     assert "a.csv: 1 rows" in capsys.readouterr().out
+
+
+def test_a_method_has_rows_for_its_tasks_alone(small, tmp_path):
+    rows = measure(tmp_path, ("bicubic",))
+    assert [(row["domain"], row["task"]) for row in rows] == [("face", "sr2"), ("other", "sr2")]
+    stored = domains.read_domains(tmp_path / "ood_scores.csv")
+    assert all(row["lam"] is None and row["objective_mean"] is None and row["psnr_mean"] > 15 for row in stored)
