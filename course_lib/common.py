@@ -90,3 +90,10 @@ def progress(iterable=None, disable=False, **options):
     """A tqdm bar; silent under TQDM_DISABLE=1, without a terminal, and in all but the first process of a `torchrun`."""
     silent = disable or os.environ.get("TQDM_DISABLE") == "1" or os.environ.get("RANK", "0") != "0"
     return tqdm(iterable, disable=silent or None, **options)
+
+
+def choose_device(name):
+    """The torch.device for `auto`, `cpu` or `cuda`."""
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ValueError("device: expected auto or cpu, got cuda; this torch finds no CUDA GPU")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")

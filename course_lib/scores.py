@@ -6,7 +6,9 @@ from pathlib import Path
 
 from course_lib.weights import replacing
 
-FIGURES = Path(__file__).parent.parent / "figures"
+PACKAGED = Path(__file__).parent / "figures"
+FIGURES = PACKAGED if PACKAGED.is_dir() else Path(__file__).parent.parent / "figures"
+"""The tables: of the package where it was installed without the rest of the course, else of the checkout."""
 
 PUBLISHED = {
     "deblurring": {"synthesis": (23.38, 2.04, 0.74, 0.09), "analysis": (32.16, 1.56, 0.94, 0.01)},

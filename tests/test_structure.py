@@ -25,7 +25,7 @@ LAYERS = [
     ["methods"],
     ["experiments"],
     ["couplings", "domains"],
-    ["student"],
+    ["student", "links"],
     ["__main__"],
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}

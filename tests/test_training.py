@@ -565,7 +565,7 @@ def test_a_message_of_many_lines_becomes_one(tmp_path, monkeypatch, capsys):
     def fail(*args):
         raise RuntimeError("first\n\tsecond")
 
-    monkeypatch.setattr("course_lib.__main__.train", fail)
+    monkeypatch.setattr("course_lib.training.commands.train", fail)
     assert main(["train", "glow", "--data", str(tmp_path), "--out", str(tmp_path), "--device", "cpu"]) == 2
     assert capsys.readouterr().err == "error: first second\n"
 

@@ -1,0 +1,148 @@
+"""Links: stamped from one place, to files that exist; and the lines that install the course where it is missing."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sysconfig
+import tomllib
+import venv
+from pathlib import Path
+from urllib.parse import unquote
+
+import nbformat
+import pytest
+
+from course_lib.__main__ import main
+from course_lib.links import BOOTSTRAP, ROOT, badges, bootstrap, repository, stamp, stamp_all
+
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+PAGES = sorted([*NOTEBOOKS, *ROOT.glob("*.md"), *(ROOT / "notebooks").glob("*.md")])
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_carries_the_stamp_of_its_repository(path):
+    notebook = nbformat.read(path, 4)
+    assert badges(path.stem, repository()) in notebook.cells[0].source
+    (first, *_) = (cell for cell in notebook.cells if cell.cell_type == "code")
+    assert first.source.startswith(bootstrap(repository()))
+
+
+def prose(path):
+    """The text of a page; of a notebook, its Markdown cells."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix != ".ipynb":
+        return text
+    cells = json.loads(text)["cells"]
+    return "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_each_link_within_the_course_finds_its_file(path):
+    base = f"https://github.com/{repository()}/"
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose(path)):
+        if target.startswith(base) and "/blob/" in target:
+            file = ROOT / target.split("/blob/")[1].partition("/")[2]
+        elif f"gh/{repository()}/HEAD?labpath=" in target:
+            file = ROOT / unquote(target.split("labpath=")[1])
+        elif f"github/{repository()}/blob/HEAD/" in target:
+            file = ROOT / target.split("/blob/HEAD/")[1]
+        elif re.match(r"[a-z]+:|#", target):
+            continue
+        else:
+            file = path.parent / unquote(target.partition("#")[0])
+        assert file.exists(), f"{path.name} points to {target}"
+
+
+def small_notebook(folder, name="07_small"):
+    first = f"# 7. Small\n\n{badges('old', 'an/other')}\n\ntext"
+    cells = [nbformat.v4.new_markdown_cell(first), nbformat.v4.new_code_cell("import math\n\nmath.pi")]
+    path = folder / f"{name}.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
+    return path
+
+
+def project(folder, url):
+    (folder / "pyproject.toml").write_text(f'[project]\nname = "x"\n[project.urls]\nRepository = "{url}"\n')
+    return folder
+
+
+def test_stamps_follow_the_repository(tmp_path):
+    path, root = small_notebook(tmp_path), project(tmp_path, "https://github.com/one/two.three")
+    assert stamp_all(tmp_path, root) == [path] and stamp_all(tmp_path, root) == []
+    title, setup = nbformat.read(path, 4).cells
+    assert title.source.startswith("# 7. Small\n\n[![Binder]") and title.source.endswith("\n\ntext")
+    assert title.source.count("one/two.three") == 2 and title.source.count("07_small") == 2
+    assert "an/other" not in title.source and setup.source.endswith("\n\nimport math\n\nmath.pi")
+    assert stamp_all(tmp_path, project(tmp_path, "https://github.com/you/fork/")) == [path]
+    title, setup = nbformat.read(path, 4).cells
+    assert "one/two" not in title.source + setup.source and len(BOOTSTRAP.findall(setup.source)) == 1
+
+
+@pytest.mark.parametrize("url", ["", "https://example.org/a/b", "https://github.com/only-an-owner"])
+def test_a_repository_that_is_none_is_refused(tmp_path, url):
+    with pytest.raises(ValueError, match=r"Repository: expected https://github\.com/OWNER/NAME"):
+        repository(project(tmp_path, url))
+
+
+def test_what_cannot_be_stamped_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="root: expected a checkout"):
+        repository(tmp_path)
+    text, code = nbformat.v4.new_markdown_cell("# Bare"), nbformat.v4.new_code_cell("1")
+    with pytest.raises(ValueError, match="notebook: expected badges"):
+        stamp(nbformat.v4.new_notebook(cells=[text, code]), "07_small", "a/b")
+    bare = nbformat.read(small_notebook(tmp_path), 4)
+    bare.cells = bare.cells[:1]
+    with pytest.raises(ValueError, match="notebook: expected a set-up cell"):
+        stamp(bare, "07_small", "a/b")
+
+
+def test_the_command_says_what_it_changed(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("course_lib.__main__.NOTEBOOKS", small_notebook(tmp_path).parent)
+    assert main(["links"]) == 0 and main(["links"]) == 0
+    said = [f"{repository()}: {names} changed" for names in ("07_small", "no notebook")]
+    assert capsys.readouterr().out.splitlines() == said
+
+
+def test_the_packages_of_the_project_are_all_that_there_are():
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["packages"]
+    there = [p.parent.relative_to(ROOT) for p in (ROOT / "course_lib").rglob("__init__.py")]
+    assert sorted(listed) == sorted([".".join(p.parts) for p in there] + ["course_lib.figures"])
+
+
+PROBE = """
+from IPython.core.interactiveshell import InteractiveShell
+shell = InteractiveShell.instance()
+result = shell.run_cell({source!r})
+result.raise_error()
+import course_lib, sys
+from course_lib import data, scores, weights
+assert course_lib.__file__.startswith(sys.prefix), course_lib.__file__
+assert str(scores.FIGURES).startswith(sys.prefix) and len(scores.read_scores(scores.FIGURES / "scores.csv")) > 10
+assert len(scores.per_image("sr2", "tv", 0.01)) == 50
+print("installed", tuple(weights.load_model("glow").encode(data.face())[0].shape))
+"""
+
+
+def test_the_bootstrap_installs_the_course_in_a_bare_environment(tmp_path):
+    """As on Colab: an environment that has what the course needs, but not the course. pip installs a copy of this
+    checkout in place of the repository on the web."""
+    for name in ("course_lib", "figures"):
+        shutil.copytree(ROOT / name, tmp_path / "copy" / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, tmp_path / "copy")
+    venv.create(tmp_path / "bare", with_pip=False, symlinks=os.name != "nt")
+    paths = sysconfig.get_paths(vars={"base": str(tmp_path / "bare"), "platbase": str(tmp_path / "bare")})
+    # A path file adds this environment's packages, but not what their own path files add: the editable course.
+    (Path(paths["purelib"]) / "others.pth").write_text(sysconfig.get_path("purelib"))
+    python = Path(paths["scripts"]) / ("python.exe" if os.name == "nt" else "python")
+    clean = {k: v for k, v in os.environ.items() if k not in ("VIRTUAL_ENV", "PYTHONPATH")}
+    options = {"cwd": tmp_path, "env": clean, "capture_output": True, "text": True, "timeout": 300}
+    missing = subprocess.run([python, "-c", "import course_lib"], **options)
+    assert "ModuleNotFoundError" in missing.stderr
+    source = bootstrap(repository()).replace(
+        f"git+https://github.com/{repository()}", f"--no-deps --no-build-isolation {tmp_path / 'copy'}"
+    )
+    run = subprocess.run([python, "-c", PROBE.format(source=source)], **options)
+    assert "installed (1, 12288)" in run.stdout, run.stdout + run.stderr
