@@ -89,8 +89,9 @@ class Experiment:
         return grid[best], {grid[i]: round(scores[i], 3) for i in sorted(scores)}
 
     def rows(self):
-        """All rows that these weights have in the folder, by method (in the order of `METHODS`)."""
+        """All rows that these weights have in the folder, by method (in the order of `METHODS`; others don't count)."""
         rows = [json.loads(path.read_text()) for path in sorted(Path(self.out).glob("*.json"))]
+        rows = [row for row in rows if row["method"] in METHODS]
         rows = [row for row in rows if row["setup"]["weights"] == self.setup(row["method"])["weights"]]
         return sorted(rows, key=lambda row: list(METHODS).index(row["method"]))
 

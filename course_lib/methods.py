@@ -79,14 +79,14 @@ class Method:
     grid: tuple = GRID
 
 
-def minimizing(estimate, start=bayesian, network="", **options):
+def minimizing(estimate, tuned_from=bayesian, network="", **options):
     """A `Method` of one of the functions of `reconstruction` that minimize an objective."""
 
     def run(y, A, model, lam, sigma):
         result = estimate(y, A, model, lam, **options)
         return result.image, result.history["objective"][-1]
 
-    return Method(run, start, network=network)
+    return Method(run, tuned_from, network=network)
 
 
 def descent(sigma):

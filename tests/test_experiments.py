@@ -100,6 +100,14 @@ def test_a_table_resumes_and_prints_its_columns(experiment, tmp_path, monkeypatc
     assert lams == sorted(lams) and lams[values.index(max(values))] == pytest.approx(cell["lam"], rel=1e-3)
     assert len(cell["psnr"]) == 2 and cell["psnr_mean"] == pytest.approx(sum(cell["psnr"]) / 2)
     assert not list(tmp_path.rglob("*.tmp"))
+    (tmp_path / "cells" / "sr2-other-0.05.json").write_text(json.dumps(cell | {"method": "of another version"}))
+    assert len(experiment.rows()) == 3
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_tuning_starts_within_the_grid(method):
+    start, grid = METHODS[method].start, METHODS[method].grid
+    assert start is None or all(grid[0] <= start(sigma) <= grid[-1] for sigma in experiments.SIGMAS)
 
 
 def test_published_numbers_are_those_of_slide_25():
