@@ -24,6 +24,13 @@ from course_lib.exercises.inverse_problems import (
     check_null_part,
     check_worst_conditioned,
 )
+from course_lib.exercises.map_and_posterior import (
+    check_best_image,
+    check_coordinates,
+    check_coverage,
+    check_pcn,
+    check_sample_gain,
+)
 from course_lib.exercises.normalizing_flows import (
     check_bridge,
     check_chain_logdet,
@@ -61,6 +68,12 @@ from course_lib.exercises.spectral_imaging import (
     check_ranks,
 )
 from course_lib.exercises.start_here import check_first_step, check_inversion, check_psnr
+from course_lib.exercises.synthesis import (
+    check_best_start,
+    check_large_lambda,
+    check_linear_synthesis,
+    check_more_pixels,
+)
 from course_lib.exercises.total_variation import check_dual_step, check_duality_gap, check_edge_price, check_rho
 from course_lib.exercises.unrolling import (
     check_admm_layer,
@@ -88,10 +101,14 @@ __all__ = [
     "check_aggregation",
     "check_alarm",
     "check_averaged",
+    "check_best_image",
+    "check_best_start",
     "check_bits_per_dim",
     "check_bridge",
     "check_chain_logdet",
+    "check_coordinates",
     "check_coupling_inverse",
+    "check_coverage",
     "check_decode_two",
     "check_dictionary_update",
     "check_difference_adjoint",
@@ -108,12 +125,15 @@ __all__ = [
     "check_ista_layer",
     "check_kl",
     "check_large_beta",
+    "check_large_lambda",
     "check_limits",
     "check_linear_elbo",
+    "check_linear_synthesis",
     "check_low_rank",
     "check_map_lambda",
     "check_map_penalty",
     "check_missing_spectrum",
+    "check_more_pixels",
     "check_most_likely",
     "check_naive_likelihood",
     "check_noise_error",
@@ -123,6 +143,7 @@ __all__ = [
     "check_other_measurements",
     "check_overlap_gain",
     "check_paired_gain",
+    "check_pcn",
     "check_pnp_step",
     "check_pnp_strength",
     "check_posterior_mean",
@@ -136,6 +157,7 @@ __all__ = [
     "check_rescaled",
     "check_rho",
     "check_same_minimizers",
+    "check_sample_gain",
     "check_soft_threshold",
     "check_start_abroad",
     "check_step_in_z",
