@@ -1,4 +1,4 @@
-"""The command line, `python -m course_lib COMMAND`: train, export, reproduce, couplings, domains, student."""
+"""The command line, `python -m course_lib COMMAND`: train, export, reproduce, figures, student and more."""
 
 import argparse
 import sys
@@ -10,9 +10,10 @@ from course_lib.domains import METHODS as DOMAIN_METHODS
 from course_lib.domains import measure as measure_domains
 from course_lib.domains import measure_likelihood
 from course_lib.experiments import SIGMAS, experiment_on_faces, experiment_on_the_astronaut, reproduce
+from course_lib.gallery import write_figures
 from course_lib.links import repository, stamp_all
 from course_lib.methods import METHODS
-from course_lib.scores import FIGURES, TASKS
+from course_lib.scores import FIGURES, TASKS, read_scores
 from course_lib.student import nbgrader_version, student_version, write_versions
 from course_lib.training.commands import add_export, add_train
 
@@ -40,7 +41,7 @@ def build_parser():
     parser = argparse.ArgumentParser("python -m course_lib", description="Deep generative priors: the command line.")
     parser.add_argument("--traceback", action="store_true", help="show where in the code an error came from")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for add in (add_train, add_export, add_reproduce, add_couplings, add_domains, add_student, add_links):
+    for add in (add_train, add_export, add_reproduce, add_couplings, add_domains, add_figures, add_student, add_links):
         add(commands)
     return parser
 
@@ -111,6 +112,21 @@ def add_student(commands):
     parser.add_argument("--nbgrader", action="store_true", help=text)
     parser.add_argument("--notebooks", metavar="FOLDER", default=NOTEBOOKS, help="default: notebooks/ of the course")
     parser.set_defaults(command=run_student)
+
+
+def add_figures(commands):
+    """`figures`: what README shows."""
+    about = "draw what README shows: the gallery, the scores beside the published ones, the map of the course"
+    parser = commands.add_parser("figures", help=about, description=about)
+    parser.add_argument("--out", default=FIGURES, help="folder of the pictures (default: figures)")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.set_defaults(command=run_figures)
+
+
+def run_figures(args):
+    """Draw the pictures of README from the score table that is there."""
+    paths = write_figures(args.out, read_scores(FIGURES / "scores.csv"), NOTEBOOKS, choose_device(args.device))
+    print(*paths, sep="\n")
 
 
 def add_links(commands):

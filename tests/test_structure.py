@@ -24,7 +24,7 @@ LAYERS = [
     ["scores"],
     ["methods"],
     ["experiments"],
-    ["couplings", "domains"],
+    ["couplings", "domains", "gallery"],
     ["student", "links"],
     ["__main__"],
 ]

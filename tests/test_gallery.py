@@ -1,0 +1,101 @@
+"""What README shows: each picture of the right things, from the table that is there."""
+
+import json
+
+import pytest
+import torch
+from test_experiments import small_task
+from test_reconstruction import small_flow
+
+from course_lib import gallery
+from course_lib.__main__ import NOTEBOOKS
+from course_lib.data import face
+from course_lib.metrics import psnr
+from course_lib.operators import Downsample
+from course_lib.scores import FIGURES, PUBLISHED, TASKS, read_scores
+
+ROWS = [
+    {"task": task, "method": method, "sigma": 0.01, "lam": 1e-3, "psnr_mean": 30.0 + i, "psnr_std": 1.0}
+    for i, method in enumerate(gallery.COLUMNS)
+    for task in TASKS
+]
+
+
+@pytest.fixture
+def found(monkeypatch):
+    monkeypatch.setattr(gallery, "make_task", lambda name, size: small_task(name, size))
+    x = torch.nn.functional.avg_pool2d(face(), 8)
+    return x, gallery.reconstruct(x, small_flow().float(), ROWS, tasks=["sr2", "inpainting_square"])
+
+
+def test_the_gallery_holds_truth_observation_and_methods(found):
+    x, found = found
+    assert list(found) == ["sr2", "inpainting_square"]
+    for images in found.values():
+        assert list(images) == ["true", "observed", *gallery.COLUMNS]
+        assert torch.equal(images["true"][0], x) and images["observed"][0].shape == x.shape
+        for name in gallery.COLUMNS:
+            image, score = images[name]
+            assert score == pytest.approx(psnr(image.clamp(0, 1), x).item())
+    missing = ~small_task("inpainting_square").mask
+    assert (found["inpainting_square"]["observed"][0][..., missing[0]] == 0.5).all()
+    blocks = found["sr2"]["observed"][0]
+    assert torch.equal(blocks[..., ::2, ::2], blocks[..., 1::2, 1::2])
+
+
+def test_the_best_of_a_row_is_printed_bold(found):
+    figure = gallery.draw_gallery(found[1])
+    for row, images in zip([figure.axes[:6], figure.axes[6:]], found[1].values(), strict=True):
+        scores = [score for _, score in images.values()]
+        bold = [axis.xaxis.label.get_fontweight() == "bold" for axis in row]
+        best = max(score for score in scores if score is not None)
+        assert bold == [score == best for score in scores]
+        assert [axis.get_xlabel() for axis in row[2:]] == [f"{score:.1f} dB" for score in scores[2:]]
+
+
+def test_a_table_without_the_methods_is_refused():
+    with pytest.raises(ValueError, match=r"rows: expected the methods .* at σ = 0.05"):
+        gallery.reconstruct(face(), None, ROWS, 0.05)
+
+
+def test_the_chart_has_the_numbers_of_the_table_and_of_slide_25():
+    (axis,) = gallery.draw_scores(ROWS, methods=("tv", "synthesis")).axes
+    labels = [container.get_label() for container in axis.containers]
+    assert labels == ["tv", "synthesis", "published synthesis", "published analysis"]
+    heights = [list(container.lines[0].get_ydata()) for container in axis.containers]
+    assert heights[:2] == [[30.0] * 5, [31.0] * 5]
+    assert heights[3] == [PUBLISHED[task]["analysis"][0] for task in TASKS]
+
+
+def test_the_map_names_every_notebook():
+    names = gallery.titles(NOTEBOOKS)
+    assert len(names) == len(list(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb")))
+    numbers = [n for first, last in gallery.PARTS.values() for n in range(first, last + 1)]
+    assert numbers == list(range(1, 19)) and set(names) <= {0, *numbers}
+    texts = " ".join(text.get_text().replace("\n", " ") for text in gallery.draw_map(names).axes[0].texts)
+    for number, title in names.items():
+        for part in title.split(":", 1) if number else []:
+            assert part.strip() in texts
+
+
+def test_a_notebook_without_title_is_refused(tmp_path):
+    (tmp_path / "01_bare.ipynb").write_text(json.dumps({"cells": [{"source": ["no title"]}]}))
+    with pytest.raises(ValueError, match="notebook: expected a title"):
+        gallery.titles(tmp_path)
+
+
+def test_pictures_are_written_whole(tmp_path, monkeypatch):
+    monkeypatch.setattr(gallery, "load_model", lambda name, device: small_flow().float())
+    monkeypatch.setattr(gallery, "face", lambda: torch.nn.functional.avg_pool2d(face(), 8))
+    monkeypatch.setattr(gallery, "make_task", lambda name, size: Downsample(2))
+    paths = gallery.write_figures(tmp_path / "out", ROWS, NOTEBOOKS)
+    assert [path.name for path in paths] == ["gallery.png", "scores.png", "map.png"]
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in paths)
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_the_pictures_of_readme_are_of_this_table():
+    """README's pictures exist, and the table has what they show."""
+    here = {(row["task"], row["method"]) for row in read_scores(FIGURES / "scores.csv") if row["sigma"] == 0.01}
+    assert here >= {(task, method) for task in TASKS for method in gallery.COLUMNS}
+    assert all((FIGURES / f"{name}.png").exists() for name in ("gallery", "scores", "map"))
