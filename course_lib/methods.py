@@ -26,6 +26,7 @@ from course_lib.reconstruction import (
 from course_lib.regularizers import TV
 from course_lib.scores import TASKS
 from course_lib.solvers import primal_dual
+from course_lib.weights import describe, load_model
 
 GRID = tuple(10 ** (k / 4) for k in range(-28, -3))
 """The λ that tuning chooses from: four a decade, from 1e-7 to 1e-1."""
@@ -141,6 +142,14 @@ def run_posterior_mean(y, A, model, lam, sigma):
     return sample_posterior(y, A, model, sigma, reference=reference, **options).mean, None
 
 
+def run_flow_denoiser(y, A, model, lam, sigma):
+    low, high = (describe(name)["training"]["noise"] for name in ("glow", "glow_noisy"))
+    flows = {low: load_model("glow", y.device), high: model}
+    denoiser = plug_and_play.averaged(plug_and_play.tweedie_of(flows), 0.5)
+    options = {"start": high, "end": max(sigma, low), "lam": lam, "steps": 40}
+    return plug_and_play.hqs(y, A, denoiser, sigma, warm_start(y, A, sigma), **options).image, None
+
+
 METHODS = {
     "tv": Method(run_tv, lambda sigma: max(0.1 * sigma, 1e-4)),
     "bicubic": Method(run_bicubic, tasks=("sr2", "sr4")),
@@ -158,4 +167,5 @@ METHODS = {
     "vae_analysis": minimizing(vae_analysis, network="vae", steps=100),
     "joint_map": minimizing(joint_map, network="vae_jpmap", method="reduced", start=0.05, steps=5, inner=20),
     "posterior_mean": Method(run_posterior_mean, network="vae"),
+    "flow_denoiser_pnp": Method(run_flow_denoiser, lambda sigma: 1.0, network="glow_noisy", grid=PNP_GRID),
 }

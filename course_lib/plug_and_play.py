@@ -9,6 +9,7 @@ f takes images [B, C, H, W] and s, a number or a tensor [B]: a network of `model
 
     nlm, tv, wavelet     of scikit-image, image by image on the CPU; `from_numpy` wraps any function of one array
     tweedie(flow)        f(x, s) = x + s²∇log p(x), the MMSE denoiser of the flow's own training noise
+    tweedie_of(flows)    that of the flow whose training noise is nearest to s
     proximal(phi)        f(x, s) = prox_{s²φ}(x), the denoiser for which plug and play is an ordinary solver
     channelwise(f), averaged(f, weight)
 
@@ -205,6 +206,25 @@ def tweedie(flow):
             u = x.detach().requires_grad_()
             (score,) = torch.autograd.grad(flow.log_prob(u).sum(), u)
         return x + variance * score
+
+    return f
+
+
+def tweedie_of(flows):
+    """`tweedie` of several flows {σ_k: flow}, each trained on images with noise σ_k: f(x, s) takes the flow whose σ_k
+    is nearest to s (in ratio), at its own σ_k. With falling s, the first take long steps, the last ones fine ones.
+
+    Raises ValueError without a flow, and for a σ_k that is not positive.
+    """
+    check(len(flows) > 0, "flows", "a flow for each noise level, {σ: flow}", flows)
+    for level in flows:
+        check_number("flows", level, positive=True)
+    denoisers = {level: tweedie(flow) for level, flow in flows.items()}
+
+    def f(x, sigma):
+        check_number("sigma", sigma, positive=True)
+        level = min(denoisers, key=lambda at: abs(math.log(at / sigma)))
+        return denoisers[level](x, level)
 
     return f
 

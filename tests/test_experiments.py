@@ -7,7 +7,7 @@ import pytest
 import torch
 from test_reconstruction import small_flow
 
-from course_lib import experiments
+from course_lib import experiments, methods
 from course_lib.data import face
 from course_lib.experiments import METHODS, Experiment, make_task, observe, reproduce
 from course_lib.methods import GRID
@@ -15,7 +15,7 @@ from course_lib.models.vae import VAE
 from course_lib.operators import Blur, Downsample, Mask
 from course_lib.scores import COLUMNS, PUBLISHED, TASKS, per_image, read_tuning, table
 
-UNCOUNTED = ("bicubic", "biharmonic", "srcnn", "vdsr", "pnp", "posterior_mean")
+UNCOUNTED = ("bicubic", "biharmonic", "srcnn", "vdsr", "pnp", "posterior_mean", "flow_denoiser_pnp")
 """The methods that minimize no objective."""
 
 
@@ -67,6 +67,9 @@ def test_every_method_gives_a_cell(experiment, method, monkeypatch):
     if METHODS[method].network.startswith("vae"):
         small = VAE(8, dim=4, widths=[6, 6], blocks=[0, 0]).freeze()
         monkeypatch.setattr(Experiment, "network", lambda self, method: small)
+    if method == "flow_denoiser_pnp":
+        monkeypatch.setattr(Experiment, "network", lambda self, method: self.model)
+        monkeypatch.setattr(methods, "load_model", lambda name, device: small_flow().float())
     task = METHODS[method].tasks[0]
     images, objective, seconds = experiment.estimate(task, method, 0.01, 1e-4, experiment.test, 0)
     assert images.shape == experiment.test.shape and images.isfinite().all() and seconds > 0

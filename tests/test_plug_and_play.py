@@ -218,6 +218,19 @@ def test_tweedie_is_the_posterior_mean():
         f(x, -1.0)
 
 
+def test_of_several_flows_the_nearest_in_noise_is_taken():
+    low, high = Mixture(), Mixture()
+    high.sigma = 1.2
+    f, x = pnp.tweedie_of({0.3: low, 1.2: high}), randn(2, 1, 6, 8)
+    for s, flow in ((0.01, low), (0.59, low), (0.61, high), (5.0, high)):  # √(0.3 · 1.2) = 0.6
+        assert torch.equal(f(x, s), pnp.tweedie(flow)(x, flow.sigma))
+    for flows in ({}, {0.0: low}):
+        with pytest.raises(ValueError, match=r"^flows: "):
+            pnp.tweedie_of(flows)
+    with pytest.raises(ValueError, match=r"^sigma: "):
+        f(x, 0.0)
+
+
 def test_red_with_tweedie_descends_on_the_posterior():
     """Its fixed point has no gradient left of ½‖A x − y‖² − λ s² log p(x)."""
     flow, (_, y, A) = Mixture(), problem("blur", channels=1)

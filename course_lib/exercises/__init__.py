@@ -75,6 +75,12 @@ from course_lib.exercises.synthesis import (
     check_more_pixels,
 )
 from course_lib.exercises.total_variation import check_dual_step, check_duality_gap, check_edge_price, check_rho
+from course_lib.exercises.towards_real_data import (
+    check_fewest_bits,
+    check_map_weight,
+    check_pixels_once,
+    check_wrong_kernel,
+)
 from course_lib.exercises.unrolling import (
     check_admm_layer,
     check_ista_layer,
@@ -115,6 +121,7 @@ __all__ = [
     "check_dual_step",
     "check_duality_gap",
     "check_edge_price",
+    "check_fewest_bits",
     "check_first_step",
     "check_foreign_dictionary",
     "check_frame",
@@ -132,6 +139,7 @@ __all__ = [
     "check_low_rank",
     "check_map_lambda",
     "check_map_penalty",
+    "check_map_weight",
     "check_missing_spectrum",
     "check_more_pixels",
     "check_most_likely",
@@ -144,6 +152,7 @@ __all__ = [
     "check_overlap_gain",
     "check_paired_gain",
     "check_pcn",
+    "check_pixels_once",
     "check_pnp_step",
     "check_pnp_strength",
     "check_posterior_mean",
@@ -167,4 +176,5 @@ __all__ = [
     "check_two_point_mean",
     "check_worst_conditioned",
     "check_worst_degradation",
+    "check_wrong_kernel",
 ]
