@@ -70,14 +70,14 @@ def draw_gallery(found):
     names = {"true": "true", "observed": "observed"} | COLUMNS
     size = (1.65 * len(names), 1.82 * len(found) + 0.2)
     figure, axes = plt.subplots(len(found), len(names), figsize=size, squeeze=False, layout="constrained")
-    for row, (task, images) in zip(axes, found.items(), strict=True):
+    for i, (row, (task, images)) in enumerate(zip(axes, found.items(), strict=True)):
         best = max(score for _, score in images.values() if score is not None)
         for axis, (name, (image, score)) in zip(row, images.items(), strict=True):
             axis.imshow(as_array(image), vmin=0, vmax=1)
             axis.set(xticks=[], yticks=[])
             axis.grid(False)
             axis.spines[:].set_visible(False)
-            if row is axes[0]:
+            if i == 0:
                 axis.set_title(names[name], fontsize=10)
             if score is not None:
                 axis.set_xlabel(f"{score:.1f} dB", fontsize=9, fontweight="bold" if score == best else "normal")

@@ -45,6 +45,8 @@ def test_the_gallery_holds_truth_observation_and_methods(found):
 
 def test_the_best_of_a_row_is_printed_bold(found):
     figure = gallery.draw_gallery(found[1])
+    assert [axis.get_title() for axis in figure.axes[:6]] == ["true", "observed", *gallery.COLUMNS.values()]
+    assert [figure.axes[i].get_ylabel() for i in (0, 6)] == [gallery.LABELS[task] for task in found[1]]
     for row, images in zip([figure.axes[:6], figure.axes[6:]], found[1].values(), strict=True):
         scores = [score for _, score in images.values()]
         bold = [axis.xaxis.label.get_fontweight() == "bold" for axis in row]
