@@ -40,6 +40,6 @@ CASES = {
     ),
     "check_wrong_kernel": (
         "wide",
-        [("narrow", "some blur is left"), ("same", "amplify"), ("none", "choose one of")],
+        [("narrow", "leaves some blur"), ("same", "amplify"), ("none", "choose one of")],
     ),
 }
