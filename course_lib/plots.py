@@ -13,16 +13,22 @@ COLORS = {
     "analysis": "#D55E00",
     "bicubic": "#56B4E9",
     "biharmonic": "#56B4E9",
+    "flow_denoiser_pnp": "#005F46",
+    "joint_map": "#8C510A",
     "map": "#009E73",
     "pnp": "#A69500",
+    "posterior_mean": "#8C510A",
     "recommended": "#CC79A7",
     "srcnn": "#999999",
     "synthesis": "#0072B2",
     "truth": "#000000",
     "tv": "#E69F00",
+    "vae_analysis": "#8C510A",
+    "vae_synthesis": "#8C510A",
     "vdsr": "#666666",
 }
-"""One colour a method, everywhere (Okabe & Ito's palette, its yellow darker, and greys for regression networks)."""
+"""One colour a method, everywhere (Okabe & Ito's palette, its yellow darker, greys for regression networks,
+brown for the VAE)."""
 
 STYLE = {
     "axes.grid": True,

@@ -21,6 +21,9 @@ PUBLISHED = {
 
 TASKS = tuple(PUBLISHED)
 
+LEGEND = """PSNR in dB, mean ± standard deviation over the test faces, and SSIM; the number of faces in brackets where it is
+not 50. Published: slide 25 of the source, whose σ is not stated. tuning.csv says how λ was chosen."""
+
 COLUMNS = (
     "task",
     "method",
@@ -79,7 +82,8 @@ def write_tuning(rows, path):
 def write_table(rows, path):
     """`scores.md`: `table` for each noise level."""
     sigmas = sorted({row["sigma"] for row in rows})
-    write_text(path, "\n".join(f"## σ = {sigma:g}\n\n{table(rows, sigma)}" for sigma in sigmas))
+    parts = [f"## σ = {sigma:g}\n\n{table(rows, sigma)}" for sigma in sigmas]
+    write_text(path, "\n".join([f"# The score table\n\n{LEGEND}\n", *parts]))
 
 
 def table(rows, sigma, methods=None):
