@@ -21,8 +21,8 @@ PUBLISHED = {
 
 TASKS = tuple(PUBLISHED)
 
-LEGEND = """PSNR in dB, mean ± standard deviation over the test faces, and SSIM; the number of faces in brackets where it
-is not 50. Published: slide 25 of the source, whose σ is not stated. tuning.csv says how λ was chosen."""
+LEGEND = """PSNR in dB, mean ± standard deviation over the test faces, and SSIM; the number of faces in brackets where
+it is not 50. Published: slide 25 of the source, whose σ is not stated. tuning.csv says how λ was chosen."""
 
 COLUMNS = (
     "task",
