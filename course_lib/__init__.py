@@ -17,7 +17,7 @@ One equation is the map: x̂ = argmin_x ½‖A x − y‖² + λ φ(x). The nota
 Modules, from the ground up: `operators`, `patches`, `regularizers`, `metrics`, `data`, `spectra`, `phantom`,
 `models`, `weights`, `solvers`, `selection`, `compressed_sensing`, `plug_and_play`, `reconstruction`, `training`,
 `plots`, `widgets`, `exercises`, `scores`, `methods`, `experiments`, `couplings`, `domains`, `gallery`, `student`,
-`links`.
+`links`, `tidy`.
 """
 
 __version__ = "0.1.0"

@@ -15,6 +15,7 @@ from course_lib.links import repository, stamp_all
 from course_lib.methods import METHODS
 from course_lib.scores import FIGURES, TASKS, read_scores
 from course_lib.student import nbgrader_version, student_version, write_versions
+from course_lib.tidy import tidy_files
 from course_lib.training.commands import add_export, add_train
 
 NOTEBOOKS = FIGURES.with_name("notebooks")
@@ -41,7 +42,17 @@ def build_parser():
     parser = argparse.ArgumentParser("python -m course_lib", description="Deep generative priors: the command line.")
     parser.add_argument("--traceback", action="store_true", help="show where in the code an error came from")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for add in (add_train, add_export, add_reproduce, add_couplings, add_domains, add_figures, add_student, add_links):
+    for add in (
+        add_train,
+        add_export,
+        add_reproduce,
+        add_couplings,
+        add_domains,
+        add_figures,
+        add_student,
+        add_links,
+        add_tidy,
+    ):
         add(commands)
     return parser
 
@@ -134,6 +145,20 @@ def add_links(commands):
     about = "stamp the badges, and the lines that install the course on Colab, into every notebook"
     parser = commands.add_parser("links", help=about, description=f"{about}; pyproject.toml names the repository")
     parser.set_defaults(command=run_links)
+
+
+def add_tidy(commands):
+    """`tidy`: what an executed notebook needs before it is committed."""
+    about = "take the time stamps out of executed notebooks, and store large pictures in 256 colours"
+    parser = commands.add_parser("tidy", help=about, description=about)
+    parser.add_argument("paths", nargs="+", metavar="NOTEBOOK")
+    parser.set_defaults(command=run_tidy)
+
+
+def run_tidy(args):
+    """Tidy notebooks in place."""
+    for path, size in zip(args.paths, tidy_files(args.paths), strict=True):
+        print(f"{Path(path).stem}: {size / 1e6:.2f} MB")
 
 
 def run_links(args):

@@ -25,7 +25,7 @@ LAYERS = [
     ["methods"],
     ["experiments"],
     ["couplings", "domains", "gallery"],
-    ["student", "links"],
+    ["student", "links", "tidy"],
     ["__main__"],
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
