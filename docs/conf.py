@@ -1,6 +1,6 @@
 """The reading version: every notebook as a page, with the outputs that are stored in it. Nothing is executed.
 
-    python -m pip install -r docs/requirements.txt && sphinx-build -b html -c docs . site
+python -m pip install -r docs/requirements.txt && sphinx-build -b html -c docs . site
 """
 
 project = "Deep generative priors for imaging inverse problems"
