@@ -6,6 +6,7 @@ from pathlib import Path
 
 from course_lib.common import choose_device
 from course_lib.couplings import compare
+from course_lib.coverage import measure as measure_coverage
 from course_lib.domains import METHODS as DOMAIN_METHODS
 from course_lib.domains import measure as measure_domains
 from course_lib.domains import measure_likelihood
@@ -48,6 +49,7 @@ def build_parser():
         add_reproduce,
         add_couplings,
         add_domains,
+        add_coverage,
         add_figures,
         add_student,
         add_links,
@@ -111,6 +113,22 @@ def run_domains(args):
         measure_likelihood(Path(args.out).with_name("ood_likelihood.csv"), args.data)
     device = choose_device(args.device)
     rows = measure_domains(args.out, args.cells, args.tasks, args.methods, args.crops, device=device)
+    print(f"{args.out}: {len(rows)} rows")
+
+
+def add_coverage(commands):
+    """`coverage`: intervals put to the test."""
+    about = "measure how often the intervals of the VAE's posterior cover, on its own faces and on real ones"
+    parser = commands.add_parser("coverage", help=about, description=about)
+    parser.add_argument("--data", metavar="FOLDER", required=True, help="CelebA's aligned images")
+    parser.add_argument("--images", type=int, default=20, help="faces of each kind (default: 20)")
+    parser.add_argument("--out", default=FIGURES / "coverage.csv", help="default: figures/coverage.csv")
+    parser.set_defaults(command=run_coverage)
+
+
+def run_coverage(args):
+    """Measure the table of coverages."""
+    rows = measure_coverage(args.out, args.data, args.images)
     print(f"{args.out}: {len(rows)} rows")
 
 

@@ -24,7 +24,7 @@ LAYERS = [
     ["scores"],
     ["methods"],
     ["experiments"],
-    ["couplings", "domains", "gallery"],
+    ["couplings", "coverage", "domains", "gallery"],
     ["student", "links", "tidy"],
     ["__main__"],
 ]

@@ -3,10 +3,13 @@
 Holden, Pereyra & Zygalakis (2022, arXiv 2103.10182) sample it for the decoder of a VAE or a GAN: the image is on the
 manifold x = D(z). For a flow it is the exact posterior of x, since x = D(z) has density p(x).
 
-Both samplers use a reference Gaussian N(m, C), C = L Lᵀ, by default the prior N(0, I); `laplace` finds a better one.
+All samplers use a reference Gaussian N(m, C), C = L Lᵀ, by default the prior N(0, I); `laplace` finds a better one.
 
     pCN    z' = m + √(1 − β²)(z − m) + β L ξ             Cotter et al. 2013, arXiv 1202.0709
-    MALA   z' = z − τ C ∇U(z) + √(2τ) L ξ,   U = −log p(z | y)     Roberts & Tweedie 1996
+    HMC    leapfrog steps of length ε of the motion ż = L p, ṗ = −Lᵀ∇U(z) from p = ξ,   U = −log p(z | y)
+                                                         Duane et al. 1987; Neal 2011, arXiv 1206.1901
+           (ε is drawn within 30 % of the step: else a whole turn of a Gaussian would lead back to where it began)
+    MALA   z' = z − τ C ∇U(z) + √(2τ) L ξ: one leapfrog step, ε = √(2τ)     Roberts & Tweedie 1996
 
 with ξ ~ N(0, I), each followed by the accept-reject step that makes p(z | y) exact.
 
@@ -23,8 +26,11 @@ from course_lib.common import check, check_count, check_number, column, per_imag
 from course_lib.reconstruction.base import check_problem, origin
 from course_lib.results import data_term
 
-TARGETS = {"pcn": 0.3, "mala": 0.57}
-"""The acceptance that the burn-in steers to (Roberts & Rosenthal 1998 for MALA)."""
+TARGETS = {"pcn": 0.3, "mala": 0.57, "hmc": 0.65}
+"""The acceptance that the burn-in steers to (Roberts & Rosenthal 1998 for MALA, Beskos et al. 2013 for HMC)."""
+
+STARTS = {"pcn": 0.3, "mala": 0.5, "hmc": 0.5}
+"""The step with which the burn-in starts."""
 
 
 @dataclass
@@ -33,7 +39,7 @@ class Posterior:
 
     Args:
         mean, std: of x, pixel by pixel, [B, C, H, W]. samples: the latents kept, [S, chains, B, D].
-        acceptance: share of accepted proposals after the burn-in, [B]. step: β or τ, [B].
+        acceptance: share of accepted proposals after the burn-in, [B]. step: β, τ or ε, [B].
         rhat: the largest split R̂ of the coordinates of z, [B]. ess: their least effective sample size, [B].
     """
 
@@ -80,16 +86,16 @@ def laplace(z, y, A, model, sigma, eta=None):
 
 
 class Chains:
-    """The state of `chains` × B runs, a row each (all images of the first chain first), and the two proposals."""
+    """The state of `chains` × B runs, a row each (all images of the first chain first), and the proposals."""
 
-    def __init__(self, problem, z0, reference, method, chains, seeds):
+    def __init__(self, problem, z0, reference, method, chains, seeds, leaps):
         self.y, self.A, self.model, self.sigma, self.eta = problem
-        self.method, self.chains = method, chains
+        self.method, self.chains, self.leaps = method, chains, leaps
         self.generators = [torch.Generator(z0.device).manual_seed(seed) for seed in seeds]
         self.m, self.L = reference
         B, D = self.m.shape
         self.z = z0.repeat(chains, 1) + self.colour(self.noise((chains, D)))
-        self.log_step = torch.full((B,), math.log(0.5 if method == "mala" else 0.3), dtype=self.z.dtype).to(self.z)
+        self.log_step = torch.full((B,), math.log(STARTS[method]), dtype=self.z.dtype).to(self.z)
         self.U, self.g = self.evaluate(self.z)
         self.accepted = torch.zeros_like(self.log_step)
 
@@ -97,6 +103,11 @@ class Chains:
         """N(0, I) for each image from its own generator, so that an image alone draws what it draws in a batch."""
         drawn = [torch.randn(shape, generator=g, device=g.device, dtype=self.m.dtype) for g in self.generators]
         return torch.stack(drawn, 1).flatten(0, 1)
+
+    def uniform(self):
+        """Numbers in (0, 1), one for each chain of each image, [chains B]."""
+        drawn = [torch.rand(self.chains, generator=g, device=g.device, dtype=self.m.dtype) for g in self.generators]
+        return torch.stack(drawn, 1).flatten()
 
     def colour(self, v):
         """L v for each image, [chains B, D]."""
@@ -118,11 +129,11 @@ class Chains:
 
     @property
     def step(self):
-        """β (at most 1) or τ, [B]."""
+        """β (at most 1), τ or ε, [B]."""
         return self.log_step.exp().clamp_max(1 if self.method == "pcn" else torch.inf)
 
     def evaluate(self, z):
-        """U(z), [chains B], and for MALA ∇U(z)."""
+        """U(z), [chains B], and but for pCN ∇U(z)."""
         y, sigma = self.y.repeat(self.chains, 1, 1, 1), self.sigma.repeat(self.chains)
         if self.method == "pcn":
             return energy(z, y, self.A, self.model, sigma, self.eta), None
@@ -151,17 +162,18 @@ class Chains:
             # pCN leaves N(m, C) as it is; what remains is the ratio of the posterior to it.
             reference = [0.5 * self.whiten(v - m).square().sum(1) for v in (self.z, z)]
             return z, U, g, self.U - U + reference[1] - reference[0]
-        z = self.z - step * self.colour(self.colour_transposed(self.g)) + (2 * step).sqrt() * self.colour(xi)
-        U, g = self.evaluate(z)
-        # q(z | z') against q(z' | z), both Gaussian with covariance 2τC.
-        back = self.whiten(self.z - z) + step * self.colour_transposed(g)
-        return z, U, g, self.U - U + 0.5 * xi.square().sum(1) - back.square().sum(1) / (4 * step[:, 0])
+        epsilon = (2 * step).sqrt() if self.method == "mala" else step * (0.7 + 0.6 * self.uniform()[:, None])
+        z, p = self.z, xi - epsilon / 2 * self.colour_transposed(self.g)
+        for k in range(self.leaps):
+            z = z + epsilon * self.colour(p)
+            U, g = self.evaluate(z)
+            p = p - (epsilon if k < self.leaps - 1 else epsilon / 2) * self.colour_transposed(g)
+        return z, U, g, self.U - U + 0.5 * (xi.square() - p.square()).sum(1)
 
     def advance(self, adapt):
         """One step of every chain; `adapt` is the gain with which the step size follows the acceptance, or 0."""
         z, U, g, log_ratio = self.propose()
-        drawn = [torch.rand(self.chains, generator=g_, device=g_.device, dtype=z.dtype) for g_ in self.generators]
-        accept = torch.stack(drawn, 1).flatten().log() < log_ratio.nan_to_num(-torch.inf)
+        accept = self.uniform().log() < log_ratio.nan_to_num(-torch.inf)
         self.z, self.U = torch.where(accept[:, None], z, self.z), torch.where(accept, U, self.U)
         self.g = None if g is None else torch.where(accept[:, None], g, self.g)
         share = accept.to(z.dtype).reshape(self.chains, -1).mean(0)
@@ -180,6 +192,7 @@ def sample_posterior(
     *,
     eta=None,
     method="mala",
+    leaps=5,
     chains=4,
     steps=1000,
     burn=500,
@@ -187,7 +200,7 @@ def sample_posterior(
     seeds=0,
     disable=True,
 ):
-    """Samples of p(z | y) by pCN or MALA, and the mean and standard deviation of x given y.
+    """Samples of p(z | y) by pCN, MALA or HMC, and the mean and standard deviation of x given y.
 
     Args:
         y, A, model: observations [B, ...], their operator, and a model with `decode` and `dim`.
@@ -195,13 +208,15 @@ def sample_posterior(
         z0: starts [B, D], around which the chains spread as the reference does; by default its mean.
         eta: η > 0 of p(x|z) = N(D(z), ηI), for a VAE; by default x = D(z). It takes an A with a `prox`.
         reference: (m, L) of the Gaussian N(m, L Lᵀ), [B, D] and [B, D, D] or None for L = I; by default the prior.
+        leaps: leapfrog steps of HMC, a gradient each, to one proposal; pCN and MALA have one.
         chains: at least 2. steps: kept after `burn` others, in which the step size adapts. thin: of `samples`.
         seeds: one for each image, or the first of them.
 
     Raises ValueError for arguments out of range.
     """
     check(method in TARGETS, "method", f"one of {sorted(TARGETS)}", repr(method))
-    for name, value, low in (("chains", chains, 2), ("steps", steps, 4), ("burn", burn, 0), ("thin", thin, 1)):
+    counts = {"chains": (chains, 2), "steps": (steps, 4), "burn": (burn, 0), "thin": (thin, 1), "leaps": (leaps, 1)}
+    for name, (value, low) in counts.items():
         check_count(name, value, low)
     check(thin <= steps // 4, "thin", f"at most steps/4 = {steps // 4}", thin)
     sigma = check_problem(y, A, model, sigma, z0, None, name="sigma")
@@ -216,7 +231,7 @@ def sample_posterior(
     for name, value, shape in (("z0", z0, zeros.shape), ("reference", m, zeros.shape), ("reference", L, None)):
         shape = (*zeros.shape, model.dim) if shape is None else shape
         check(value is None or value.shape == shape, name, f"shape {list(shape)}", getattr(value, "shape", value))
-    run = Chains((y, A, model, sigma, eta), z0, (m, L), method, chains, seeds)
+    run = Chains((y, A, model, sigma, eta), z0, (m, L), method, chains, seeds, leaps if method == "hmc" else 1)
     kept, images, squares, count = [], 0.0, 0.0, 0
     for k in progress(range(burn + steps), desc=method, disable=disable):
         if k == burn:

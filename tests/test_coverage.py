@@ -1,0 +1,71 @@
+"""Coverage of intervals: against a Gaussian, on a small decoder whose posterior is right, and as a table."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from course_lib import __main__, coverage
+from course_lib.models.vae import VAE
+
+
+def normal(*shape, seed=0):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+@pytest.mark.parametrize("level", [0.5, 0.8, 0.9])
+@pytest.mark.parametrize("scale", [1.0, 2.0])
+def test_intervals_of_a_gaussian_cover_what_their_width_says(level, scale):
+    """The central interval of N(0, 1) has the half width √2 erf⁻¹(level); N(0, scale²) lies in it less often."""
+    found = coverage.coverage(normal(2000, 3000), scale * normal(3000, seed=1), level)
+    width = math.sqrt(2) * torch.erfinv(torch.tensor(level)).item()
+    assert found == pytest.approx(math.erf(width / scale / math.sqrt(2)), abs=0.02)
+
+
+def test_a_level_out_of_range_is_named():
+    with pytest.raises(ValueError, match="level"):
+        coverage.coverage(normal(9, 2), normal(2), -0.5)
+
+
+QUICK = {"method": "hmc", "chains": 2, "burn": 60, "steps": 60, "thin": 1}
+
+
+@pytest.fixture
+def small(monkeypatch):
+    torch.manual_seed(0)
+    model = VAE(dim=4, widths=(4, 8, 8), blocks=(0, 0, 0)).eval()
+    monkeypatch.setattr(coverage, "load_model", lambda name: model)
+    return model
+
+
+def test_where_the_model_is_right_the_intervals_cover(small):
+    x = coverage.own_faces(small, 4, seed=3)
+    found = coverage.measure_faces(x, small, seed=1, batch=2, options=QUICK | {"steps": 100})
+    assert found["coverage"].shape == (4, 3) and (found["rhat"] < 1.2).all()
+    torch.testing.assert_close(found["coverage"].mean(0), torch.tensor(coverage.LEVELS), rtol=0, atol=0.05)
+    torch.testing.assert_close(found["claimed"], found["rms_error"], rtol=0.1, atol=0)
+
+
+def test_where_the_residual_is_larger_than_the_model_says_they_do_not(small):
+    x = small.decode(torch.zeros(2, 4)).detach() + 4 * small.eta.sqrt().item() * normal(2, 3, 64, 64).float()
+    found = coverage.measure_faces(x, small, options=QUICK)
+    assert found["coverage"][:, 2].max() < 0.6 and (found["rms_error"] > 2 * found["claimed"]).all()
+
+
+def test_faces_become_a_table(small, tmp_path, capsys, monkeypatch):
+    for number in range(9751, 9754):
+        shade = np.full((64, 64, 3), 2 * (number - 9700), np.uint8)
+        Image.fromarray(shade).save(tmp_path / f"{number:06d}.png")
+    monkeypatch.setitem(coverage.HMC, "steps", 6)
+    monkeypatch.setitem(coverage.HMC, "burn", 2)
+    monkeypatch.setitem(coverage.HMC, "thin", 1)
+    path = tmp_path / "out" / "coverage.csv"
+    assert __main__.main(["coverage", "--data", str(tmp_path), "--images", "2", "--out", str(path)]) == 0
+    rows = [line.split(",") for line in path.read_text().splitlines()]
+    assert tuple(rows[0]) == coverage.COLUMNS and len(rows) == 1 + 3 * 3
+    assert [row[0] for row in rows[1::3]] == ["own", "real", "tempered"] and {row[1] for row in rows[1:]} == {"2"}
+    assert "9 rows" in capsys.readouterr().out
+    assert __main__.main(["coverage", "--data", str(tmp_path), "--images", "0", "--out", str(path)]) == 2
+    assert "count" in capsys.readouterr().err
