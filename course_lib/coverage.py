@@ -7,7 +7,9 @@ doi:10.1198/106186006X136976).
 `TEMPER` multiplies σ² + η: as many values count as one witness, as the residual of a real face is not white.
 """
 
+import csv
 import math
+from pathlib import Path
 
 import torch
 
@@ -16,7 +18,7 @@ from course_lib.data import load_folder, to_float
 from course_lib.methods import observe
 from course_lib.operators import Mask, square_mask
 from course_lib.reconstruction import laplace, sample_posterior, synthesis
-from course_lib.scores import lines, write_text
+from course_lib.scores import FIGURES, lines, write_text
 from course_lib.weights import load_model
 
 COLUMNS = ("faces", "images", "level", "coverage_mean", "coverage_std", "claimed", "rms_error", "latent", "rhat")
@@ -96,3 +98,16 @@ def measure(path, folder, count=20, options=HMC):
         rows += rows_of(name, measure_faces(x, model, temper, options=options))
         write_text(path, lines(COLUMNS, *rows))
     return rows
+
+
+def read_coverage(path=FIGURES / "coverage.csv"):
+    """{faces: its rows}, numbers as numbers, the levels in rising order; FileNotFoundError where there is no table."""
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"path: {path} does not exist; `python -m course_lib coverage` writes it")
+    table = {}
+    with path.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            values = {name: float(text) for name, text in row.items() if name != "faces"}
+            table.setdefault(row["faces"], []).append(values)
+    return table

@@ -67,5 +67,11 @@ def test_faces_become_a_table(small, tmp_path, capsys, monkeypatch):
     assert tuple(rows[0]) == coverage.COLUMNS and len(rows) == 1 + 3 * 3
     assert [row[0] for row in rows[1::3]] == ["own", "real", "tempered"] and {row[1] for row in rows[1:]} == {"2"}
     assert "9 rows" in capsys.readouterr().out
+    table = coverage.read_coverage(path)
+    assert list(table) == ["own", "real", "tempered"]
+    for values in table.values():
+        assert [row["level"] for row in values] == list(coverage.LEVELS) and all(row["rhat"] > 0.9 for row in values)
     assert __main__.main(["coverage", "--data", str(tmp_path), "--images", "0", "--out", str(path)]) == 2
     assert "count" in capsys.readouterr().err
+    with pytest.raises(FileNotFoundError, match="course_lib coverage"):
+        coverage.read_coverage(tmp_path / "none.csv")
