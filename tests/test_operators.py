@@ -156,9 +156,9 @@ def test_adjoint_is_the_vector_jacobian_product(case):
 def test_norm_is_the_largest_singular_value(case):
     A, shape = case
     expected = torch.linalg.matrix_norm(dense(A, shape), 2).item()
-    assert A.norm(shape, iterations=500) == pytest.approx(expected, rel=1e-6)
-    assert A.norm((4, *shape), iterations=5) == A.norm(shape, iterations=5) <= expected * (1 + 1e-12)
-    assert A.norm(shape) >= 0.995 * expected
+    assert A.norm(shape, iterations=500) == pytest.approx(expected, rel=5e-6)
+    assert A.norm((4, *shape), iterations=5) == A.norm(shape, iterations=5) <= expected * (1 + 1e-6)
+    assert A.norm(shape) >= 0.999 * expected
 
 
 @pytest.mark.parametrize("device", DEVICES)

@@ -92,7 +92,7 @@ class Blur(Operator):
         weight = self.kernel.to(x.dtype).flip(0, 1)[None, None]
         return conv(x.flatten(0, 1)[:, None], weight, padding=[n // 2 for n in self.kernel.shape]).reshape(x.shape)
 
-    def norm(self, shape, iterations=200, seed=0):
+    def norm(self, shape, iterations=40, seed=0):
         if self.boundary == "zero":
             return super().norm(shape, iterations, seed)
         return self.transfer(*shape[-2:], self.kernel.dtype).abs().max().item()

@@ -38,7 +38,7 @@ class SpectralResponse(Operator):
         check(y.shape[1] == self.R.shape[0], "y", f"{self.R.shape[0]} channels", y.shape)
         return _mix(self.R.T, y)
 
-    def norm(self, shape, iterations=200, seed=0):
+    def norm(self, shape, iterations=40, seed=0):
         return torch.linalg.matrix_norm(self.R, 2).item()
 
     def _solve(self, r, rho, *options):
