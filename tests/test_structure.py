@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 LAYERS = [
     ["common"],
-    ["operators", "patches", "models.conv_layers", "models.flow_layers"],
+    ["operators", "patches", "models.conv_layers", "models.flow_layers", "models.reversible"],
     ["regularizers"],
     ["metrics", "data", "results", "spectra", "phantom"],
     ["models.denoiser", "models.flow2d", "models.glow", "models.regression", "models.unrolled", "models.vae"],

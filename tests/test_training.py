@@ -386,6 +386,19 @@ class Noisy(nn.Module):
         self.layers = nn.Sequential(nn.Conv2d(3, width, 3), nn.BatchNorm2d(width), nn.Conv2d(width, 3, 1))
 
 
+def test_reversible_training_gives_the_same_weights(folders, tmp_path, undisturbed):
+    train(recipe(), folders, tmp_path, every=4, reversible=True)
+    state, expected = (load_average(folder)[0].state_dict() for folder in (tmp_path, undisturbed))
+    assert not any(torch.equal(a, expected[k]) for k, a in state.items() if k.endswith("net.0.weight"))
+    for name, value in state.items():
+        torch.testing.assert_close(value, expected[name], rtol=1e-3, atol=1e-4)
+
+
+def test_only_flows_are_reversible(tmp_path, capsys):
+    assert main(["train", "lista", "--out", f"{tmp_path}", "--reversible"]) == 2
+    assert "reversible: expected a flow, whose steps have inverses, got lista" in capsys.readouterr().err
+
+
 def noisy_loss(model, x):
     return (model.layers(x) - torch.randn(len(x), 3, 6, 6)).square().mean()
 
@@ -562,7 +575,7 @@ def test_an_error_of_the_user_is_one_line(line, message, tmp_path, undisturbed, 
 
 
 def test_a_message_of_many_lines_becomes_one(tmp_path, monkeypatch, capsys):
-    def fail(*args):
+    def fail(*args, **options):
         raise RuntimeError("first\n\tsecond")
 
     monkeypatch.setattr("course_lib.training.commands.train", fail)

@@ -133,13 +133,21 @@ class Coupling(nn.Module):
         """(y_b, log|det|) with log|det| of shape [B]."""
         if self.frozen and self.scale != "additive":
             return FusedAffine.apply(self.net(a), b, self.scale)
-        t, log_s = self.parameters_of(a)
+        return self.affine(b, *self.parameters_of(a))
+
+    def inverse(self, a, y):
+        return self.undo(y, *self.parameters_of(a))
+
+    @staticmethod
+    def affine(b, t, log_s):
+        """(y, log|det|) = (s ⊙ (b + t), Σ log s)."""
         if log_s is None:
             return b + t, b.new_zeros(len(b))
         return (b + t) * log_s.exp(), log_s.sum((1, 2, 3))
 
-    def inverse(self, a, y):
-        t, log_s = self.parameters_of(a)
+    @staticmethod
+    def undo(y, t, log_s):
+        """b = y / s − t."""
         return y - t if log_s is None else y * (-log_s).exp() - t
 
 

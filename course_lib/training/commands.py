@@ -63,6 +63,8 @@ def add_train(commands):
         help="auto: bf16 on CUDA, where the model knows it",
     )
     parser.add_argument("--compile", action="store_true", default=False, help="compile the model (torch.compile)")
+    text = "glow: memory that does not grow with --depth, at a quarter more time"
+    parser.add_argument("--reversible", action="store_true", default=False, help=text)
     parser.add_argument("--minutes", type=float, default=None, help="stop, with a checkpoint, after so many minutes")
     parser.add_argument("--every", type=int, default=500, help="steps between checkpoints (default: 500)")
     parser.set_defaults(command=run_train)
@@ -104,7 +106,8 @@ def run_train(args):
     recipe = recipe_of(args, out)
     mixed = device.type == "cuda" and hasattr(MODELS[recipe.model], "mixed_precision")
     precision = torch.bfloat16 if args.precision == "bf16" or (args.precision == "auto" and mixed) else None
-    run = train(recipe, args.data, out, device, precision, args.every, args.compile, args.minutes)
+    options = {"every": args.every, "compile_model": args.compile, "minutes": args.minutes}
+    run = train(recipe, args.data, out, device, precision, **options, reversible=args.reversible)
     if os.environ.get("RANK", "0") == "0":
         print(f"{run.path}: step {run.step} of {run.recipe.steps}, validation loss {run.rows[-1]['validation']}")
 

@@ -141,7 +141,9 @@ class Run:
                 save_grid(torch.cat(samples), temporary)
 
 
-def train(recipe, data, out, device="cpu", precision=None, every=500, compile_model=False, minutes=None):
+def train(
+    recipe, data, out, device="cpu", precision=None, every=500, compile_model=False, minutes=None, reversible=False
+):
     """Train (or go on training) a model on folders of images; returns the `Run`.
 
     Args:
@@ -152,6 +154,7 @@ def train(recipe, data, out, device="cpu", precision=None, every=500, compile_mo
         precision: dtype of the networks (torch.bfloat16), None for float32.
         every: steps between validations (with a checkpoint each).
         minutes: stop after so many minutes, with a checkpoint; resume later.
+        reversible: of a flow, compute activations again instead of keeping them (`Glow.reversible`).
     Under `torchrun`, on one machine, each process takes its slice of the batch.
     """
     rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
@@ -175,6 +178,9 @@ def train(recipe, data, out, device="cpu", precision=None, every=500, compile_mo
             known = hasattr(run.model, "mixed_precision")
             check(known, "precision", f"float32, the only one that {recipe.model} knows", precision)
             run.model.mixed_precision(precision)
+        if reversible:
+            check(hasattr(run.model, "reversible"), "reversible", "a flow, whose steps have inverses", recipe.model)
+            run.model.reversible()
         objective = Objective(run.model, recipe.model)
         objective = DistributedDataParallel(objective) if world > 1 else objective
         objective = torch.compile(objective) if compile_model else objective

@@ -1,0 +1,50 @@
+"""The benchmarks of the library, one command: `figures/benchmarks.csv`, a row a measurement, the machine named.
+
+    python tests/benchmarks/run.py [--parts flow memory operators growth] [--repeats 9] [--threads 1 2]
+    python tests/benchmarks/run.py --parts solvers --data FOLDER [--images 20] [--minutes 15]
+
+Both sides of a ratio are timed in one run, by turns. The parts that are run replace their rows; the others stay.
+normflows and deepinv (`pip install --no-deps normflows deepinv`, and what they import) are optional.
+"""
+
+import argparse
+import csv
+import importlib
+from pathlib import Path
+
+from timing import COLUMNS
+
+from course_lib.scores import FIGURES, lines, write_text
+
+PARTS = ("flow", "memory", "operators", "growth", "solvers")
+
+
+def kept(path, parts):
+    """The rows of a table that are not of these parts."""
+    if not path.exists():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        return [row for row in csv.DictReader(file) if row["part"] not in parts]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS[:-1]))
+    parser.add_argument("--repeats", type=int, default=9, help="rounds A, B, A, B, … of a ratio (default: 9)")
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="of the flow's timings (default: 1 2)")
+    parser.add_argument("--data", metavar="FOLDER", help="solvers: CelebA's aligned images")
+    parser.add_argument("--images", type=int, default=20, help="solvers: faces (default: 20)")
+    parser.add_argument("--minutes", type=float, default=15, help="solvers: start no more faces after these")
+    parser.add_argument("--out", type=Path, default=FIGURES / "benchmarks.csv")
+    options = parser.parse_args()
+    for part in options.parts:
+        rows = kept(options.out, [part])
+        for row in importlib.import_module(part).run(options):
+            rows.append(row)
+            print(" ".join(lines([row[name] for name in COLUMNS[:-1]]).split(",")), end="", flush=True)
+        rows.sort(key=lambda row: PARTS.index(row["part"]))
+        write_text(options.out, lines(COLUMNS, *([row[name] for name in COLUMNS] for row in rows)))
+
+
+if __name__ == "__main__":
+    main()

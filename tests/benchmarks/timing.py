@@ -1,0 +1,74 @@
+"""What the benchmarks share: interleaved timings, the rows of `figures/benchmarks.csv`, the name of the machine."""
+
+import importlib
+import importlib.metadata
+import os
+import platform
+import statistics
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+COLUMNS = ("part", "measure", "setting", "threads", "ours", "other", "unit", "against", "ratio", "at_most", "machine")
+"""`ratio` is ours / other, and `at_most` what it should not exceed, where something was aimed at."""
+
+
+def seconds(function):
+    """Wall-clock seconds of one call."""
+    started = time.perf_counter()
+    function()
+    return time.perf_counter() - started
+
+
+def interleaved(functions, repeats=9, warmup=2):
+    """Seconds of each function, in rounds A, B, A, B, … [repeats][functions]: what disturbs the machine hits all."""
+    return [[seconds(f) for f in functions] for _ in range(repeats + warmup)][warmup:]
+
+
+def versus(rounds, ours=0, other=1):
+    """(median seconds of ours, of the other, median of their ratio a round)."""
+    columns = [statistics.median(r[i] for r in rounds) for i in (ours, other)]
+    return *columns, statistics.median(r[ours] / r[other] for r in rounds)
+
+
+@contextmanager
+def threads(count):
+    """Run a block with `count` threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def row(part, measure, setting, ours, other="", unit="", against="", ratio="", at_most=""):
+    """One row of the table; `part` is the `__name__` of its file."""
+    cells = (part.split(".")[-1], measure, setting, torch.get_num_threads(), ours, other, unit, against, ratio, at_most)
+    return dict(zip(COLUMNS, (*cells, machine()), strict=True))
+
+
+def compared(part, measure, setting, rounds, against, at_most="", scale=1e3, unit="ms"):
+    """The row of two functions that were timed together: ours first, then the other."""
+    ours, other, ratio = versus(rounds)
+    return row(part, measure, setting, scale * ours, scale * other, unit, against, ratio, at_most)
+
+
+def machine():
+    """The processor, its number of cores, and torch's version, without a comma."""
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text().splitlines() if path.exists() else []
+    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    name = named[0] if named else platform.processor() or platform.machine()
+    return f"{name}; {os.cpu_count()} cores; torch {torch.__version__}".replace(",", " ")
+
+
+def optional(name):
+    """(module, "name version") of a package, or (None, why not)."""
+    try:
+        return importlib.import_module(name), f"{name} {importlib.metadata.version(name)}"
+    except Exception as error:  # a package built for another torch fails in its own ways
+        installed = not (isinstance(error, ModuleNotFoundError) and error.name == name)
+        return None, f"{name} does not load: {error}" if installed else f"{name} is not installed: skipped"
