@@ -36,9 +36,13 @@ def choice(values, start=None, label="", format=str):
 
 
 def menu(values, start=None, label=""):
-    """A drop-down menu over given values."""
-    style = {"description_width": "120px"}
-    return ipywidgets.Dropdown(options=list(values), value=start or next(iter(values)), description=label, style=style)
+    """Buttons for given values, one of them pressed: Tab goes from one to the next, the space bar presses.
+
+    Not a drop-down menu: JupyterLab takes the arrow keys away from one, to go from cell to cell.
+    """
+    style = {"description_width": "120px", "button_width": "auto"}
+    start = next(iter(values)) if start is None else start
+    return ipywidgets.ToggleButtons(options=list(values), value=start, description=label, style=style)
 
 
 class Explorer(ipywidgets.VBox):

@@ -64,11 +64,12 @@ def turn(page, explorer):
     """Move the first control of an explorer by the keyboard, there and, at an end, back; wait for another picture."""
     picture = explorer.locator("img.course-picture")
     picture.scroll_into_view_if_needed()
-    before, handle, menu = picture.get_attribute("src"), explorer.locator(".noUi-handle"), explorer.locator("select")
-    (handle if handle.count() else menu).first.focus()
-    for key in ("ArrowRight", "ArrowLeft", "ArrowLeft") if handle.count() else ("ArrowDown", "ArrowUp", "ArrowUp"):
+    before, handle = picture.get_attribute("src"), explorer.locator(".noUi-handle")
+    other = explorer.locator(".widget-toggle-button:not(.mod-active)")
+    for key in ("ArrowRight", "ArrowLeft", "ArrowLeft") if handle.count() else ("Space",):
+        (handle if handle.count() else other).first.focus()
         page.keyboard.press(key)
-        for _ in range(60):
+        for _ in range(100):
             if picture.get_attribute("src") != before:
                 return
             page.wait_for_timeout(50)
