@@ -1,6 +1,7 @@
 """The command line, `python -m course_lib COMMAND`: train, export, reproduce, figures, student and more."""
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 
@@ -208,4 +209,6 @@ def run_reproduce(args):
 
 
 if __name__ == "__main__":
+    # What ends the jobs of a cluster is taken as Ctrl-C, so that nothing half-written stays behind.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(main())

@@ -13,6 +13,7 @@ from scipy.stats import norm
 from course_lib import regularizers, solvers
 from course_lib.common import check, check_count, check_images, progress
 from course_lib.operators import Operator
+from course_lib.weights import replacing
 
 STORED = Path(__file__).parent / "phase_transition.csv"
 GRID = np.linspace(0.04, 0.96, 24)
@@ -141,7 +142,8 @@ def save_phase_transition(path=STORED, n=200, matrices=4, signals=5):
     }
     grid = [a.ravel() for a in np.meshgrid(GRID, GRID, indexing="ij")]
     table = np.column_stack([*grid, *(found.ravel() for found in columns.values())])
-    np.savetxt(path, table, "%.3g", delimiter=",", header=",".join(["delta", "rho", *columns]), comments="")
+    with replacing(path) as temporary:
+        np.savetxt(temporary, table, "%.3g", delimiter=",", header=",".join(["delta", "rho", *columns]), comments="")
 
 
 def stored_phase_transition(path=STORED):

@@ -96,7 +96,7 @@ def measure(path, folder, count=20, options=HMC):
     groups, rows = (("own", own_faces(model, count), 1.0), ("real", faces, 1.0), ("tempered", faces, TEMPER)), []
     for name, x, temper in groups:
         rows += rows_of(name, measure_faces(x, model, temper, options=options))
-        write_text(path, lines(COLUMNS, *rows))
+    write_text(path, lines(COLUMNS, *rows))
     return rows
 
 

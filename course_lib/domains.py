@@ -96,8 +96,11 @@ def cell(experiment, names, task, method, lam):
         return kept
     row, found = measure_cell(experiment, names, task, method, lam)
     row["setup"] = setup
-    save_strip(found, path.with_suffix(".jpg"))
-    write_text(path, json.dumps(row, indent=1))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Strip and row belong together: neither is renamed before both are written.
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(row, indent=1), encoding="utf-8", newline="\n")
+        save_strip(found, path.with_suffix(".jpg"))
     return row
 
 
@@ -105,8 +108,11 @@ def save_strip(images, path):
     """Write images [N, 3, H, W] side by side as one JPEG; its blocks of 8×8 pixels don't cross images of 64×64."""
     path.parent.mkdir(parents=True, exist_ok=True)
     array = (torch.cat(list(images.cpu()), 2).permute(1, 2, 0) * 255).round().byte().numpy()
+    buffer = io.BytesIO()
+    Image.fromarray(array).save(buffer, format="JPEG", quality=92, subsampling=0)
+    # Through memory, as Pillow itself cuts a JPEG file short without an error where the disk is full.
     with replacing(path) as temporary:
-        Image.fromarray(array).save(temporary, format="JPEG", quality=92, subsampling=0)
+        temporary.write_bytes(buffer.getvalue())
 
 
 def pictures(task, method, folder=CELLS):

@@ -3,16 +3,18 @@
 Nothing unpickles; a file whose SHA-256 differs from its recipe's is refused.
 """
 
+import glob
 import hashlib
 import json
 import os
+import platform
 import re
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load, save, save_file
+from safetensors.torch import load, save
 
 from course_lib.models.denoiser import DnCNN
 from course_lib.models.glow import Glow
@@ -26,11 +28,30 @@ MODELS |= {"lista": LISTA, "admm_net": ADMMNet}
 REQUIRED = {"model", "config", "file", "sha256"}
 
 
+def is_running(pid):
+    """Whether a process of this machine may have this number, a text. Windows has no such question: always True."""
+    try:
+        if os.name != "nt":
+            os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, ValueError, OverflowError):
+        return True
+    return True
+
+
 @contextmanager
 def replacing(path):
-    """A temporary path beside `path`: renamed to it at the end of the block, removed where the block fails."""
+    """A temporary path beside `path`: renamed to it at the end of the block, removed where the block fails.
+
+    What a process of this machine has left behind that was killed while it wrote the same file is removed, too.
+    """
     path = Path(path)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    prefix = f"{path.name}.{platform.node()}."
+    for left in path.parent.glob(f"{glob.escape(prefix)}*.tmp"):
+        if not is_running(left.name[len(prefix) : -len(".tmp")]):
+            left.unlink(missing_ok=True)
+    temporary = path.with_name(f"{prefix}{os.getpid()}.tmp")
     try:
         yield temporary
         os.replace(temporary, path)
@@ -41,7 +62,8 @@ def replacing(path):
 def save_checkpoint(path, tensors, metadata):
     """Write a safetensors file beside `path`, then rename it: `path` is never half-written."""
     with replacing(path) as temporary:
-        save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, temporary, metadata)
+        # Not `save_file`: it writes to a hidden file of its own, which stays where a run is killed.
+        temporary.write_bytes(save({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, metadata))
 
 
 def read_checkpoint(path):
@@ -115,8 +137,9 @@ def load_model(name="glow", device="cpu", folder=FOLDER):
 def save_model(model, name, recipe, folder=FOLDER, half=True):
     """Write `name`.safetensors (float16 by default) and `name`.json; `recipe` is kept in the latter. Returns the path.
 
-    Each file is written beside its place and renamed. Raises ValueError for a name that is no plain word, a model that
-    `MODELS` does not list, and weights that are not finite (in float16).
+    Both files are written beside their places before either is renamed, so that a full disk keeps a pair that fits.
+    Raises ValueError for a name that is no plain word, a model that `MODELS` does not list, and weights that are not
+    finite (in float16).
     """
     if not re.fullmatch(r"\w[\w-]*", name):
         raise ValueError(f"name: expected letters, digits, _ and -, got {name!r}")
@@ -133,7 +156,7 @@ def save_model(model, name, recipe, folder=FOLDER, half=True):
     about = {"model": kind, "config": model.config, "file": path.name, "sha256": hashlib.sha256(content).hexdigest()}
     text = json.dumps(about | recipe | about, indent=2, ensure_ascii=False) + "\n"
     path.parent.mkdir(parents=True, exist_ok=True)
-    for target, data in ((path, content), (path.with_suffix(".json"), text.encode())):
-        with replacing(target) as temporary:
-            temporary.write_bytes(data)
+    with replacing(path) as weights, replacing(path.with_suffix(".json")) as described:
+        weights.write_bytes(content)
+        described.write_bytes(text.encode())
     return path

@@ -139,12 +139,13 @@ def test_a_write_that_fails_keeps_the_last_checkpoint(folders, tmp_path, undistu
     train(recipe(), folders, tmp_path, every=4, minutes=0)
     before = (tmp_path / CHECKPOINT).read_bytes()
 
-    def half(tensors, path, metadata):
-        Path(path).write_bytes(before[:1000])
+    def half(path, content):
+        with path.open("wb") as file:
+            file.write(content[:1000])
         raise OSError("no space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(weights, "save_file", half)
+        patch.setattr(Path, "write_bytes", half)
         with pytest.raises(OSError, match="no space"):
             train(recipe(), folders, tmp_path, every=4)
     assert (tmp_path / CHECKPOINT).read_bytes() == before and not list(tmp_path.glob("*.tmp"))
