@@ -21,7 +21,40 @@ def check_images(name, x, device=None):
     got = x.dtype if torch.is_tensor(x) else type(x).__name__
     check(torch.is_tensor(x) and x.is_floating_point(), name, "a float tensor", got)
     check(x.dim() == 4, name, "shape [B, C, H, W]", x.shape)
+    check(0 not in x.shape, name, "at least one image, and pixels", x.shape)
     check(device is None or x.device == device, name, f"a tensor on {device}, where the operator is", x.device)
+
+
+def check_like(name, x, other, what="the model"):
+    """Raise ValueError unless x has the device and the dtype of the tensor `other`, which belongs to `what`."""
+    check(x.device == other.device, name, f"a tensor on {other.device}, where {what} is", x.device)
+    check(x.dtype == other.dtype, name, f"{other.dtype}, as {what}", x.dtype)
+
+
+def check_input(name, x, shape, parameter):
+    """Raise ValueError unless x is a tensor [B, *shape], B > 0, of the device and dtype of a model's parameter."""
+    got, kind = getattr(x, "shape", type(x).__name__), "images" if len(shape) > 1 else "latents"
+    fits = torch.is_tensor(x) and x.dim() > 0 and x.shape[1:] == shape and len(x) > 0
+    check(fits, name, f"{kind} of shape [B, {str(list(shape))[1:]}", got)
+    check_like(name, x, parameter)
+
+
+def check_operator(name, A):
+    """Raise ValueError unless A can be applied, A(x), and has an adjoint, A.T(y)."""
+    fits = callable(A) and callable(getattr(A, "T", None))
+    check(fits, name, "an operator with A(x) and its adjoint A.T(y)", type(A).__name__)
+
+
+def check_calls(name, value, *calls):
+    """Raise ValueError unless value has the methods or attributes `calls`."""
+    missing = [call for call in calls if not hasattr(value, call)]
+    check(not missing, name, f"something with {', '.join(calls)}", f"a {type(value).__name__} without {missing}")
+
+
+def check_precision(dtype):
+    """Raise ValueError unless dtype is None or a floating-point dtype of torch."""
+    fits = dtype is None or (isinstance(dtype, torch.dtype) and dtype.is_floating_point)
+    check(fits, "dtype", "torch.bfloat16, torch.float16 or None", dtype)
 
 
 def per_image(name, value, x):
@@ -30,7 +63,10 @@ def per_image(name, value, x):
     Raises:
         ValueError: the parameter is negative or not finite, or it is neither one number nor one for each image.
     """
-    value = torch.as_tensor(value, dtype=x.dtype, device=x.device)
+    try:
+        value = torch.as_tensor(value, dtype=x.dtype, device=x.device)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"{name}: expected a number or a tensor of shape [{len(x)}], got {value!r}") from error
     if value.dim() > 1 or (value.dim() == 1 and len(value) != len(x)):
         raise ValueError(f"{name}: expected a number or a tensor of shape [{len(x)}], got shape {list(value.shape)}")
     if not bool((torch.isfinite(value) & (value >= 0)).all()):
@@ -39,11 +75,13 @@ def per_image(name, value, x):
 
 
 def check_batch(name, x, rank=None):
-    """Raises ValueError unless x is a finite float tensor [B, ...], of `rank` dimensions if that is given."""
-    if not torch.is_tensor(x) or not x.is_floating_point() or x.dim() < 2 or rank not in (None, x.dim()):
+    """Raises ValueError unless x is a finite float tensor [B, ...], B > 0, of `rank` dimensions if that is given."""
+    fits = torch.is_tensor(x) and x.is_floating_point() and x.dim() > 1 and 0 not in x.shape
+    if not fits or rank not in (None, x.dim()):
         shape = "[B, C, H, W]" if rank == 4 else "[B, ...]"
         given = f"{x.dtype} of shape {list(x.shape)}" if torch.is_tensor(x) else type(x).__name__
         raise ValueError(f"{name}: expected a float tensor of shape {shape}, got {given}")
+    check(not x.is_meta, name, "a tensor with values", "one on the device meta")
     if not bool(torch.isfinite(x).all()):
         raise ValueError(f"{name}: expected finite values, got NaN or infinity")
 
@@ -60,8 +98,10 @@ def check_number(name, value, positive=False):
         raise ValueError(f"{name}: expected a finite number {'>' if positive else '>='} 0, got {value!r}")
 
 
-def check_run(steps, tolerance, **batches):
-    """Raises ValueError unless steps, tolerance and the named batches can be those of an iterative algorithm."""
+def check_run(steps, tolerance, A=None, **batches):
+    """Raises ValueError unless steps, tolerance, an operator and the named batches can be those of an algorithm."""
+    if A is not None:
+        check_operator("A", A)
     for name, x in batches.items():
         check_batch(name, x)
     check_count("steps", steps)

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image, ImageOps
 
-from course_lib.common import check_count, progress
+from course_lib.common import check, check_count, check_images, check_number, progress
 
 FRAME = (19, 41, 159, 181)
 """Left, top, right, bottom of the face in CelebA's aligned images (178×218)."""
@@ -27,6 +27,8 @@ EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 def face_box(width, height):
     """The box (left, top, right, bottom) that training images are cut to: `FRAME` in an aligned CelebA image of any
     scale (178:218), the central square of any other image."""
+    check_number("width", width, positive=True)
+    check_number("height", height, positive=True)
     if abs(width / height - 178 / 218) < 2e-3:
         return tuple(edge * width / 178 for edge in FRAME)
     side = min(width, height)
@@ -48,6 +50,7 @@ def read_image(path, size=64):
 
     Raises FileNotFoundError for a missing file, ValueError for one that is no image or is damaged.
     """
+    check_count("size", size, low=1)
     try:
         with Image.open(path) as image:
             image = to_rgb(ImageOps.exif_transpose(image))
@@ -100,8 +103,9 @@ def split_of(path, index):
 
 def load_folder(folder, split=None, size=64, limit=None):
     """All images of a folder (or of its split, or the first `limit`) as one uint8 tensor [N, 3, size, size]."""
-    if limit is not None and limit < 1:
-        raise ValueError(f"limit: expected None or a number of images from 1, got {limit}")
+    if limit is not None:
+        check_count("limit", limit, low=1)
+    check_count("size", size, low=1)
     files = image_files(folder, split)[:limit]
     images = torch.empty(len(files), 3, size, size, dtype=torch.uint8)
     with ThreadPoolExecutor() as pool:
@@ -114,11 +118,16 @@ def load_folder(folder, split=None, size=64, limit=None):
 
 def to_float(images):
     """uint8 [..., C, H, W] to float32 in [0, 1]."""
+    got = images.dtype if torch.is_tensor(images) else type(images).__name__
+    check(got == torch.uint8, "images", "8-bit images, torch.uint8", got)
     return images.float() / 255
 
 
 def save_grid(images, path, columns=8):
     """Write images [N, C, H, W], grey or colour, as one PNG, `columns` a row."""
+    check_images("images", images)
+    check(images.shape[1] in (1, 3), "images", "1 or 3 channels", images.shape)
+    check_count("columns", columns, low=1)
     images = F.pad(images.detach().clamp(0, 1).cpu(), (0, 0, 0, 0, 0, 0, 0, -len(images) % columns))
     rows = [torch.cat(list(row), 2) for row in images.expand(-1, 3, -1, -1).split(columns)]
     array = (torch.cat(rows, 1).permute(1, 2, 0) * 255).round().byte().numpy()
@@ -165,6 +174,10 @@ see. Of PHOTOGRAPHS, camera is for validation; astronaut, cat, moon and text are
 
 def whole_photograph(source):
     """A photograph of `skimage.data` as a Pillow image in RGB; of a stereo pair, the left one."""
+    known = {name for names in PHOTOGRAPH_SPLITS.values() for name in names} | {
+        name for name, _ in PHOTOGRAPHS.values()
+    }
+    check(source in known, "source", f"one of {sorted(known)}", repr(source))
     image = getattr(skimage.data, source)()
     return Image.fromarray(image[0] if isinstance(image, tuple) else image).convert("RGB")
 
@@ -200,6 +213,8 @@ def photograph(name, size=64):
     `size` to keep its pixels. The names are the keys of `PHOTOGRAPHS`."""
     if name not in PHOTOGRAPHS:
         raise ValueError(f"name: expected one of {sorted(PHOTOGRAPHS)}, got {name!r}")
+    if size is not None:
+        check_count("size", size, low=1)
     source, box = PHOTOGRAPHS[name]
     image = whole_photograph(source).crop(box)
     if size is not None:

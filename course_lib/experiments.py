@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from course_lib.common import progress
+from course_lib.common import check, check_count, check_images, check_number, progress
 from course_lib.data import face, load_folder, to_float
 from course_lib.methods import METHODS, make_task, observe
 from course_lib.metrics import psnr, ssim
@@ -36,6 +36,10 @@ class Experiment:
     batch: int = 10
     weights: str = ""
 
+    def __post_init__(self):
+        check_images("test", self.test)
+        check_count("batch", self.batch, low=1)
+
     def network(self, method):
         """The model that a method is given."""
         name = METHODS[method].network
@@ -49,6 +53,8 @@ class Experiment:
 
     def estimate(self, task, method, sigma, lam, images, first_seed):
         """Reconstruct all images, batch by batch: (images, objectives or None, seconds an image)."""
+        known = method in METHODS and task in METHODS[method].tasks
+        check(known, "method", f"one of {list(METHODS)} that applies to {task}", repr(method))
         A, model = make_task(task, images.shape[-1]).to(images.device), self.network(method)
         found, objectives, started = [], [], time.perf_counter()
         for start in range(0, len(images), self.batch):
@@ -114,8 +120,17 @@ class Experiment:
         return row
 
 
+def check_names(tasks, methods, known=tuple(METHODS)):
+    """Raise ValueError for a task of no table, or a method that is not one of `known`."""
+    for name, values, allowed in (("tasks", tasks, TASKS), ("methods", methods, known)):
+        check(set(values) <= set(allowed), name, f"some of {list(allowed)}", list(values))
+
+
 def reproduce(experiment, path, tasks=TASKS, methods=tuple(METHODS), sigmas=SIGMAS):
     """Measure cells, and after each one write the tables of all cells in the experiment's folder; returns the rows."""
+    check_names(tasks, methods)
+    for sigma in sigmas:
+        check_number("sigmas", sigma)
     wanted = [(t, m, s) for m in methods for s in sigmas for t in tasks if t in METHODS[m].tasks]
     bar, rows = progress(wanted), []
     for task, method, sigma in bar:

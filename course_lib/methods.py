@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from skimage.restoration import inpaint_biharmonic
 
 from course_lib import plug_and_play
-from course_lib.common import check
+from course_lib.common import check, check_count, check_number
 from course_lib.models.regression import upscale
 from course_lib.operators import Blur, Downsample, Mask, random_mask, square_mask, uniform_kernel
 from course_lib.plug_and_play import HALF_GREY
@@ -48,12 +48,15 @@ def make_task(name, size=64):
         "inpainting_random": lambda: Mask(random_mask(size, size, missing=0.6, generator=0)),
         "inpainting_square": lambda: Mask(square_mask(size, size, side=10)),
     }
+    check_count("size", size, low=1)
     check(name in build, "task", f"one of {sorted(build)}", repr(name))
     return build[name]()
 
 
 def observe(x, A, sigma, seeds):
     """y = A x + n, n ~ N(0, σ² I), with a seed for each image; a mask hides the noise where it hides the image."""
+    check_number("sigma", sigma)
+    check(len(seeds) == len(x), "seeds", f"{len(x)} seeds, one for each image", seeds)
     y = A(x)
     if sigma:
         noise = [torch.randn(y.shape[1:], generator=torch.Generator().manual_seed(s)) for s in seeds]

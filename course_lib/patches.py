@@ -14,6 +14,9 @@ from course_lib.common import check, check_count, check_images
 
 def positions(length, size, stride, device=None):
     """First pixels of the patches along a side: 0, s, 2s, … and length − p, increasing, each once."""
+    check_count("size", size, low=1)
+    check_count("stride", stride, low=1)
+    check(size <= length, "size", f"at most the side, {length}", size)
     last = length - size
     first = torch.arange(0, last + 1, stride, device=device)
     return first if last % stride == 0 else torch.cat([first, first.new_tensor([last])])
@@ -57,7 +60,7 @@ def extract_adjoint(patches, shape, stride=1):
 
     Raises ValueError if the patches are not those that `extract` takes from images of this shape.
     """
-    check(len(shape) == 4, "shape", "[B, C, H, W]", list(shape))
+    check(len(shape) == 4 and min(shape) > 0, "shape", "[B, C, H, W], none of them 0", list(shape))
     got = list(patches.shape) if torch.is_tensor(patches) else type(patches).__name__
     check(torch.is_tensor(patches) and patches.dim() == 2, "patches", "a tensor [N, C·p·p]", got)
     images, channels, height, width = shape

@@ -68,6 +68,7 @@ def sinogram(size, angles, detectors=None, samples=5, dtype=None):
     check_count("detectors", detectors, low=1)
     theta = torch.as_tensor(angles, dtype=torch.float64).deg2rad()
     check(theta.dim() == 1 and len(theta) > 0, "angles", "a sequence of degrees", theta.shape)
+    check(bool(theta.isfinite().all()), "angles", "finite values", "NaN or infinity")
     rho, a, b, right, up, phi = ellipses()
     t = ((torch.arange(detectors)[:, None] - detectors // 2 + offsets(samples)) * 2 / size).reshape(-1, 1)
     r = (a * (theta - phi).cos()).square() + (b * (theta - phi).sin()).square()

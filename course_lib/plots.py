@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from matplotlib.ticker import NullFormatter, ScalarFormatter
 
-from course_lib.common import check
+from course_lib.common import check, check_count, check_images
 
 COLORS = {
     "analysis": "#D55E00",
@@ -66,7 +66,7 @@ def stretch(u):
 
     Raises ValueError for another shape.
     """
-    check(torch.is_tensor(u) and u.dim() == 4, "u", "shape [B, C, H, W]", getattr(u, "shape", type(u).__name__))
+    check_images("u", u)
     low, high = u.amin((1, 2, 3), keepdim=True), u.amax((1, 2, 3), keepdim=True)
     u = (u - low) / (high - low).clamp_min(torch.finfo(u.dtype).tiny)
     if u.shape[2] > 1:
@@ -84,7 +84,9 @@ def show(images, titles=None, columns=None, size=1.7, rows=None, title=None):
         columns: images in a row (default: all, at most 8). size: inches an image. rows: labels at the left of the rows.
     """
     images, titles = list(images), list(titles or [])
-    columns = columns or min(len(images), 8)
+    check(len(images) > 0, "images", "at least one image", images)
+    columns = min(len(images), 8) if columns is None else columns
+    check_count("columns", columns, low=1)
     count = -(-len(images) // columns)
     height = size * count + (0.25 if titles else 0) * (count if len(titles) > columns else 1) + (0.3 if title else 0)
     figure, axes = plt.subplots(count, columns, figsize=(size * columns, height), squeeze=False, layout="constrained")
@@ -112,6 +114,7 @@ def curves(series, xlabel, ylabel, x=None, log=(), colors=None, size=(6, 3.4), t
         log: axes on a logarithmic scale, of "x", "y". colors: {label: colour}; else `COLORS` by label, else the cycle.
         levels: {label: value}, horizontal dashed lines.
     """
+    check(set(log) <= {"x", "y"}, "log", "axes of 'x', 'y'", log)
     figure, axis = plt.subplots(figsize=size, layout="constrained")
     colors = COLORS | (colors or {})
     for label, values in series.items():
@@ -131,6 +134,7 @@ def curves(series, xlabel, ylabel, x=None, log=(), colors=None, size=(6, 3.4), t
 
 def plain_ticks(axis, name="x"):
     """Write the ticks of a logarithmic axis as plain numbers."""
+    check(name in ("x", "y"), "name", "'x' or 'y'", repr(name))
     ticks = getattr(axis, f"{name}axis")
     ticks.set_major_formatter(ScalarFormatter())
     ticks.set_minor_formatter(NullFormatter())

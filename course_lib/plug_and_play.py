@@ -24,7 +24,19 @@ import numpy as np
 import torch
 from skimage.restoration import denoise_nl_means, denoise_tv_chambolle, denoise_wavelet
 
-from course_lib.common import check, check_batch, check_count, check_images, check_number, column, per_image, progress
+from course_lib.common import (
+    check,
+    check_batch,
+    check_calls,
+    check_count,
+    check_images,
+    check_like,
+    check_number,
+    check_operator,
+    column,
+    per_image,
+    progress,
+)
 from course_lib.metrics import psnr
 from course_lib.results import Reconstruction, data_term
 
@@ -49,6 +61,7 @@ def admm(y, A, denoiser, strength, rho=0.1, x0=None, *, steps=50, truth=None, di
     x0 = begin(y, A, x0, truth, steps)
     rho = per_image("rho", rho, x0)
     check_number("rho", rho.min().item(), positive=True)
+    check_calls("A", A, "prox")
     f = guarded(denoiser, strength, x0)
 
     def step(k, z, u):
@@ -142,12 +155,14 @@ def red(y, A, denoiser, strength, lam, x0=None, *, method="fixed point", steps=1
 
 def begin(y, A, x0, truth, steps):
     """The start, Aᵀy/‖A‖² by default; ValueError where y, x0, truth and A don't fit one another."""
+    check_operator("A", A)
     check_batch("y", y, 4)
     check_count("steps", steps)
     if x0 is None:
         x0 = A.T(y)
         x0 = x0 / max(A.norm(x0.shape) ** 2, torch.finfo(y.dtype).tiny)
     check_batch("x0", x0, 4)
+    check_like("x0", x0, y, "y")
     shape = A(x0).shape
     check(shape == y.shape, "y", f"the shape of A(x0), {list(shape)}", y.shape)
     check(truth is None or truth.shape == x0.shape, "truth", f"images {list(x0.shape)}", getattr(truth, "shape", truth))
@@ -188,6 +203,7 @@ def proximal(phi):
     """The denoiser f(x, s) = prox_{s²φ}(x) = argmin_u ½‖u − x‖² + s² φ(u) of a regularizer φ: its MAP denoiser, where
     the prior is p(u) ∝ exp(−φ(u)).
     """
+    check_calls("phi", phi, "prox")
     return lambda x, sigma: phi.prox(x, per_image("sigma", sigma, x).square())
 
 
@@ -198,6 +214,8 @@ def tweedie(flow):
 
     With it RED's x − f(x, s) is −s²∇log p: `red` descends on the MAP objective with λ s² in place of 2λ.
     """
+
+    check_calls("flow", flow, "log_prob")
 
     def f(x, sigma):
         check_images("x", x)
@@ -232,13 +250,16 @@ def tweedie_of(flows):
 def averaged(denoiser, weight):
     """x ↦ (1 − w) x + w f(x, s), 0 < w <= 1: its fixed points are those of f, its Lipschitz constant is nearer to 1."""
     check(0 < weight <= 1, "weight", "a number in (0, 1]", weight)
+    check_calls("denoiser", denoiser, "__call__")
     return lambda x, sigma: x + weight * (denoiser(x, sigma) - x)
 
 
 def channelwise(denoiser):
     """A denoiser of grey images for colour images: each channel of [B, C, H, W] is an image of its own."""
+    check_calls("denoiser", denoiser, "__call__")
 
     def f(x, sigma):
+        check_images("x", x)
         strength = per_image("sigma", sigma, x).repeat_interleave(x.shape[1])
         return denoiser(x.flatten(0, 1)[:, None], strength).reshape(x.shape)
 
@@ -247,10 +268,11 @@ def channelwise(denoiser):
 
 def from_numpy(function):
     """A denoiser f(x, s, **options) from `function(image, sigma, **options)` on one array [H, W, C] of float64."""
+    check_calls("function", function, "__call__")
 
     @functools.wraps(function)
     def denoise(x, sigma, **options):
-        check_images("x", x)
+        check_batch("x", x, 4)
         strengths = per_image("sigma", sigma, x).tolist()
         arrays = x.detach().cpu().double().permute(0, 2, 3, 1).numpy()
         # No noise, nothing to do; the functions of scikit-image divide by sigma.

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 
 import torch
 
+from course_lib.common import check
+
 
 @dataclass
 class Reconstruction:
@@ -27,5 +29,7 @@ class Reconstruction:
 
 
 def data_term(x, y, A):
-    """½‖A x − y‖² of each image, [B]."""
-    return 0.5 * (A(x) - y).flatten(1).square().sum(1)
+    """½‖A x − y‖² of each image, [B]; ValueError unless A x has the shape of y."""
+    Ax = A(x)
+    check(Ax.shape == y.shape, "y", f"the shape of A(x), {list(Ax.shape)}", y.shape)
+    return 0.5 * (Ax - y).flatten(1).square().sum(1)

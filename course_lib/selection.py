@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import torch
 
-from course_lib.common import check, check_batch, check_count, check_number, dot
+from course_lib.common import check, check_batch, check_calls, check_count, check_number, dot
 
 
 @dataclass
@@ -32,6 +32,7 @@ class Selection:
 
 def estimate(solve, y, lam):
     """x_λ, checked: finite, and with as many images as y."""
+    check_calls("solve", solve, "__call__")
     x = solve(y, lam)
     check_batch("solve(y, lam)", x)
     check(len(x) == len(y), "solve(y, lam)", f"{len(y)} images, as many as y", x.shape)
@@ -40,6 +41,7 @@ def estimate(solve, y, lam):
 
 def squared_residual(A, x, y):
     """‖A x − y‖², [B]."""
+    check_calls("A", A, "__call__")
     Ax = A(x)
     check(Ax.shape == y.shape, "y", f"the shape of A(x), {list(Ax.shape)}", y.shape)
     return dot(Ax - y, Ax - y)
@@ -122,6 +124,7 @@ def l_curve(solve, y, A, phi, lams):
     Raises ValueError if an argument is out of range, or a residual or φ(x_λ) is 0, where the logarithm ends.
     """
     check_batch("y", y)
+    check_calls("phi", phi, "__call__")
     lams = grid(lams, y, 7)
     residuals, penalties = [], []
     for lam in lams:

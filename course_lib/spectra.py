@@ -56,6 +56,7 @@ def mix(spectra, maps, axis, names):
     check_batch("maps", maps, 4)
     check(spectra.shape == (len(axis), maps.shape[1]), "spectra", f"[{len(axis)}, {maps.shape[1]}]", spectra.shape)
     cube = torch.einsum("bk,nkhw->nbhw", spectra, maps)
+    check(bool(cube.max() > 0), "maps", "a cube with a positive value", cube.max().item())
     return Scene(cube / cube.max(), spectra / cube.max(), maps, axis, list(names))
 
 
@@ -96,6 +97,7 @@ def smooth_fields(count, size, scale, generator=0, dtype=None):
     standard deviation `scale` pixels. `generator` is a seed or a `torch.Generator`."""
     for name, value in (("count", count), ("size", size)):
         check_count(name, value, low=1)
+    check(size > 1, "size", "at least 2: a field of one pixel is constant", size)
     check_number("scale", scale, positive=True)
     generator = as_generator(generator)
     noise = torch.randn(1, count, size, size, generator=generator, dtype=dtype)
@@ -103,6 +105,8 @@ def smooth_fields(count, size, scale, generator=0, dtype=None):
     filter1 = torch.exp(-2 * (torch.pi * scale * frequency).square())
     field = torch.fft.ifft2(torch.fft.fft2(noise) * filter1[:, None] * filter1).real
     field = field - field.mean((2, 3), keepdim=True)
+    # Beyond about the size of the image the filter leaves nothing but the mean, and rounding errors.
+    check(scale < size, "scale", f"less than the size, {size}", scale)
     return field / field.square().mean((2, 3), keepdim=True).sqrt()
 
 
@@ -160,6 +164,7 @@ def broad_bands(wavelength, filters=FILTERS, softness=0.01):
     Raises ValueError for a filter that lets nothing through.
     """
     check_number("softness", softness, positive=True)
+    check(len(filters) > 0, "filters", "at least one filter, {name: (centre, width)}", filters)
     centre, width = wavelength.new_tensor(list(filters.values())).T[..., None]
     R = torch.sigmoid((width / 2 - (wavelength - centre).abs()) / softness)
     seen = ((wavelength - centre).abs() <= width / 2).any(1)

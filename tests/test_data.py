@@ -164,7 +164,7 @@ def test_load_folder_is_sorted_and_limited(tmp_path):
     assert images.dtype == torch.uint8 and images[:, 0, 0, 0].tolist() == [0, 2, 1]
     assert torch.equal(load_folder(tmp_path, size=4, limit=2), images[:2])
     assert len(load_folder(tmp_path, limit=9)) == 3
-    with pytest.raises(ValueError, match="limit: expected None or a number of images from 1, got 0"):
+    with pytest.raises(ValueError, match="limit: expected an integer >= 1, got 0"):
         load_folder(tmp_path, limit=0)
 
 

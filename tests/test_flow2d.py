@@ -251,7 +251,7 @@ def test_the_means_lie_on_their_curves():
         (lambda: Mixture(torch.zeros(1, 2), 0), r"sigma: expected a finite number > 0, got 0"),
         (lambda: blobs().log_prob(points(3, 3)), r"x: expected points of shape \[B, 2\], got \[3, 3\]"),
         (lambda: blobs().sample(1.5), r"count: expected an integer >= 0, got 1.5"),
-        (lambda: ring(points=0), r"means: expected a tensor \[K, d\], got "),
+        (lambda: ring(points=0), r"points: expected an integer >= 1, got 0"),
     ],
 )
 def test_errors_name_the_argument(call, message):

@@ -150,7 +150,7 @@ def test_recommended_is_synthesis_then_map(flow):
     assert torch.equal(result.evaluations, first.evaluations + then.evaluations)
     assert len(result.history["psnr"]) == len(first.history["objective"]) + len(then.history["objective"])
     assert bayesian(0.02) == 0.02**2 / 2 and bayesian(0) > 0
-    with pytest.raises(ValueError, match="sigma: expected a number >= 0"):
+    with pytest.raises(ValueError, match="sigma: expected a finite number >= 0"):
         recommended(y, A, flow, -0.1)
 
 

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from course_lib.common import check, check_images, in_precision
+from course_lib.common import check, check_images, check_like, check_precision, in_precision
 
 
 class ConvStack(nn.Sequential):
@@ -43,6 +43,7 @@ class Restorer(nn.Module):
         check_images("x", x)
         channels = self.config["channels"]
         check(x.shape[1] in (1, channels) and 0 not in x.shape[2:], "x", f"shape [B, {channels} or 1, H, W]", x.shape)
+        check_like("x", x, next(self.parameters()))
         if x.shape[1] == channels:
             return self.restore(x, *conditions)
         return self.restore(x.expand(-1, channels, -1, -1), *conditions).mean(1, keepdim=True)
@@ -57,5 +58,6 @@ class Restorer(nn.Module):
 
     def mixed_precision(self, dtype):
         """Run the convolutions in `dtype` (torch.bfloat16, torch.float16; None: as input)."""
+        check_precision(dtype)
         self.precision = dtype
         return self

@@ -14,7 +14,7 @@ import math
 import torch
 from torch import nn
 
-from course_lib.common import check, check_count, check_number
+from course_lib.common import check, check_count, check_like, check_number
 from course_lib.models.flow_layers import log_scale
 
 SCALES = ("bounded", "additive")
@@ -103,6 +103,7 @@ class RealNVP(nn.Module):
     def encode(self, x):
         """(z, log|det J_E(x)|) = (E(x), …), of shapes [B, d] and [B], for points x [B, d]."""
         check_points("x", x, self.dim)
+        check_like("x", x, next(self.parameters()))
         logdet = x.new_zeros(len(x))
         for coupling in self.couplings:
             x, more = coupling(x)
@@ -112,6 +113,7 @@ class RealNVP(nn.Module):
     def decode(self, z):
         """x = D(z), [B, d], for latents z [B, d]."""
         check_points("z", z, self.dim)
+        check_like("z", z, next(self.parameters()))
         for coupling in reversed(self.couplings):
             z = coupling.inverse(z)
         return z
@@ -143,6 +145,7 @@ class Mixture:
     def __init__(self, means, sigma):
         check(torch.is_tensor(means) and means.dim() == 2 and len(means) > 0, "means", "a tensor [K, d]", means)
         check_points("means", means, means.shape[1])
+        check(bool(means.isfinite().all()), "means", "finite values", "NaN or infinity")
         check_number("sigma", sigma, positive=True)
         self.means, self.sigma = means, sigma
 
@@ -154,6 +157,7 @@ class Mixture:
     def log_prob(self, x):
         """log p(x) in nats, [B], for points x [B, d]."""
         check_points("x", x, self.dim)
+        check(x.device == self.means.device, "x", f"a tensor on {self.means.device}, where the means are", x.device)
         distance = (x[:, None] - self.means.to(x)).square().sum(2)  # [B, K]
         constant = self.dim * math.log(self.sigma * math.sqrt(2 * math.pi)) + math.log(len(self.means))
         return torch.logsumexp(-0.5 / self.sigma**2 * distance, 1) - constant
@@ -169,6 +173,7 @@ class Mixture:
 def two_moons(sigma=0.1, points=100):
     """Two interleaved half circles of radius 1, each a `Mixture` of `points` Gaussians: (cos u, sin u) and
     (1 − cos u, ½ − sin u)."""
+    check_count("points", points, low=1)
     u = math.pi * (torch.arange(points) + 0.5) / points
     upper = torch.stack([u.cos(), u.sin()], 1)
     return Mixture(torch.cat([upper, torch.tensor([1.0, 0.5]) - upper]), sigma)
@@ -176,12 +181,15 @@ def two_moons(sigma=0.1, points=100):
 
 def ring(radius=1.5, sigma=0.15, points=100):
     """A circle around 0, a `Mixture` of `points` Gaussians; with few points, so many separate blobs."""
+    check_count("points", points, low=1)
     u = 2 * math.pi * torch.arange(points) / points
     return Mixture(radius * torch.stack([u.cos(), u.sin()], 1), sigma)
 
 
 def spiral(sigma=0.1, turns=1.5, points=200):
     """A spiral from 0 to radius 2, a `Mixture` of `points` Gaussians at equal distances along it."""
+    check_count("points", points, low=1)
+    check_number("turns", turns, positive=True)
     u = 2 * math.pi * turns * ((torch.arange(points) + 0.5) / points).sqrt()
     return Mixture(2 / (2 * math.pi * turns) * u[:, None] * torch.stack([u.cos(), u.sin()], 1), sigma)
 

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from course_lib.common import check, check_count, check_images, check_number
+from course_lib.common import check, check_batch, check_calls, check_count, check_images, check_like, check_number
 
 
 def soft_threshold(v, threshold):
@@ -22,6 +22,8 @@ def soft_threshold(v, threshold):
 
 def gaussian_matrix(m, n, seed=0):
     """A matrix [m, n] of independent Gaussian entries whose columns are then scaled to norm 1."""
+    check_count("m", m, low=1)
+    check_count("n", n, low=1)
     A = torch.randn(m, n, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     return (A / A.norm(dim=0)).to(torch.get_default_dtype())
 
@@ -93,6 +95,7 @@ class LISTA(nn.Module):
         """The codes after 0, 1, …, K layers: a list of K + 1 tensors [..., n], the first of zeros."""
         fits = torch.is_tensor(y) and y.is_floating_point() and y.dim() > 1 and y.shape[-1] == len(self.A)
         check(fits, "y", f"a float tensor [..., {len(self.A)}]", getattr(y, "shape", type(y).__name__))
+        check_like("y", y, self.A)
         codes = [y.new_zeros(*y.shape[:-1], self.A.shape[1])]
         for k in range(self.layers):
             codes.append(self.step(codes[-1], y, k))
@@ -111,6 +114,7 @@ def cosine_filters(size):
 
     With the constant atom they are a tight frame of all images with periodic borders: Σ_l W_lᵀ W_l = I.
     """
+    check_count("size", size, low=1)
     k, i = torch.arange(size, dtype=torch.float64)[:, None], torch.arange(size, dtype=torch.float64)
     C = torch.cos(math.pi * (2 * i + 1) * k / (2 * size))
     C = C / C.norm(dim=1, keepdim=True)
@@ -159,6 +163,8 @@ class ADMMNet(nn.Module):
         check(side % 2 == 1 and side > 1, "side", "an odd integer > 1", side)
         for name, value in (("rho", rho), ("lam", lam)):
             check_number(name, value, positive=True)
+        check_number("sigma", sigma)
+        check(0 < fraction <= 1, "fraction", "a number in (0, 1]", fraction)
         self.config = {"layers": layers, "side": side, "knots": knots, "rho": rho, "lam": lam}
         self.config |= {"fraction": fraction, "sigma": sigma}
         dtype, filters = torch.get_default_dtype(), side**2 - 1
@@ -181,7 +187,9 @@ class ADMMNet(nn.Module):
 
     def iterates(self, y, A):
         """The images after 0, 1, …, K layers: a list of K + 1 batches [B, C, H, W], the first of zeros."""
-        check(torch.is_tensor(y) and bool(y.isfinite().all()), "y", "a finite tensor", "NaN, infinity or no tensor")
+        check_batch("y", y, 4)
+        check_calls("A", A, "__call__", "T", "prox")
+        check_like("y", y, self.eta)
         z = torch.zeros_like(A.T(y))
         u, images, rho = z, [z], self.log_rho.exp()
         for k in range(len(rho)):

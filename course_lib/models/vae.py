@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from course_lib.common import check, check_count, check_number, in_precision
+from course_lib.common import check, check_count, check_input, check_number, check_precision, in_precision
 
 SPEED = 10
 """log η is this times its parameter: Adam moves a parameter by about one learning rate a step, and η has far to go."""
@@ -96,6 +96,8 @@ class LatentModel(nn.Module):
 
     def sample(self, count, temperature=1.0, generator=None):
         """x = D(T ε), ε ~ N(0, I): `count` images without the noise of p(x|z)."""
+        check_count("count", count, low=1)
+        check_number("temperature", temperature)
         z = torch.randn(count, self.dim, generator=generator, dtype=self.log_eta.dtype).to(self.log_eta.device)
         return self.decode(temperature * z)
 
@@ -225,15 +227,13 @@ class VAE(LatentModel):
     def encode(self, x):
         """(μ(x), log σ²(x)) of q(z|x) = N(μ, diag σ²), [B, D] each, for images x [B, C, size, size]."""
         c, s = self.config["channels"], self.config["size"]
-        good = torch.is_tensor(x) and x.dim() == 4 and x.shape[1:] == (c, s, s)
-        check(good, "x", f"images of shape [B, {c}, {s}, {s}]", getattr(x, "shape", x))
+        check_input("x", x, (c, s, s), self.scaled_log_eta)
         mean, logvar = self.posterior(self.run(self.features, x - 0.5).flatten(1)).chunk(2, 1)
         return mean, (logvar.exp() @ self.axes.square()).log() if self.config["aligned"] else logvar
 
     def decode(self, z):
         """D(z), the mean of p(x|z), [B, C, size, size], for latents z [B, D]; not clipped to [0, 1]."""
-        good = torch.is_tensor(z) and z.dim() == 2 and z.shape[1] == self.dim
-        check(good, "z", f"latents of shape [B, {self.dim}]", getattr(z, "shape", z))
+        check_input("z", z, (self.dim,), self.scaled_log_eta)
         return self.run(self.picture, self.start(z).unflatten(1, self.coarsest)) + 0.5
 
     def loss(self, x, generator=None):
@@ -279,5 +279,6 @@ class VAE(LatentModel):
 
     def mixed_precision(self, dtype):
         """Run the convolutions in `dtype` (torch.bfloat16, torch.float16; None: as input); η and the KL stay."""
+        check_precision(dtype)
         self.precision = dtype
         return self

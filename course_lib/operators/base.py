@@ -5,7 +5,7 @@ from numbers import Real
 
 import torch
 
-from course_lib.common import check, check_images
+from course_lib.common import check, check_count, check_images, check_operator
 
 
 class Operator(torch.nn.Module):
@@ -22,6 +22,7 @@ class Operator(torch.nn.Module):
         ed., section 10.1), on the device and in the dtype of the buffers.
         """
         check(len(shape) in (3, 4), "shape", "[C, H, W] or [B, C, H, W]", list(shape))
+        check_count("iterations", iterations, low=1)
         if self.gram is not None:
             return torch.as_tensor(self.gram, dtype=torch.float64).max().item() ** 0.5
         tensors = [*self.buffers(), *self.parameters(), torch.zeros(())]
@@ -89,6 +90,8 @@ class Compose(Operator):
 
     def __init__(self, A, B):
         super().__init__()
+        check_operator("A", A)
+        check_operator("B", B)
         self.A, self.B = A, B
 
     @property
@@ -109,6 +112,8 @@ class Sum(Operator):
 
     def __init__(self, A, B):
         super().__init__()
+        check_operator("A", A)
+        check_operator("B", B)
         self.A, self.B = A, B
 
     def forward(self, x):
@@ -125,7 +130,8 @@ class Scaled(Operator):
 
     def __init__(self, c, A):
         super().__init__()
-        check(math.isfinite(c), "c", "a finite number", c)
+        check(isinstance(c, Real) and math.isfinite(c), "c", "a finite number", c)
+        check_operator("A", A)
         self.c, self.A = float(c), A
 
     gram = property(lambda self: None if self.A.gram is None else self.c**2 * self.A.gram)
@@ -154,6 +160,7 @@ class Counted(Operator):
 
     def __init__(self, A, closed_form=False):
         super().__init__()
+        check_operator("A", A)
         self.A, self.closed_form, self.count = A, closed_form, 0
 
     def forward(self, x):

@@ -156,7 +156,8 @@ def square_mask(height, width, side=10, corner=None):
     """
     check(isinstance(side, Integral) and 0 < side <= min(height, width), "side", f"1 to {min(height, width)}", side)
     row, column = ((height - side) // 2, (width - side) // 2) if corner is None else corner
-    fits = 0 <= row <= height - side and 0 <= column <= width - side
+    fits = isinstance(row, Integral) and isinstance(column, Integral)
+    fits = fits and 0 <= row <= height - side and 0 <= column <= width - side
     check(fits, "corner", f"(0, 0) to ({height - side}, {width - side})", (row, column))
     mask = torch.ones(1, height, width, dtype=torch.bool)
     mask[:, row : row + side, column : column + side] = False

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from numbers import Real
 
 import torch
 
@@ -59,8 +60,12 @@ class Stack(Operator):
 
 def tight_frame(*bases):
     """W x = (W₁ x, …, W_K x) / √K for orthonormal bases W_k: a redundant frame with WᵀW = I, a `Stack`. Its adjoint is
-    a left inverse, but WWᵀ ≠ I: most coefficients [B, K C, H, W] are those of no image.
+    a left inverse, but WWᵀ ≠ I: most coefficients [B, K C, H, W] are those of no image. ValueError without bases, or
+    for one whose `gram` is not 1.
     """
+    grams = [getattr(W, "gram", None) for W in bases]
+    orthonormal = [isinstance(gram, Real) and abs(gram - 1) < 1e-9 for gram in grams]
+    check(bases and all(orthonormal), "bases", "one or more orthonormal transforms, with gram = 1", grams)
     return Stack(*(len(bases) ** -0.5 * W for W in bases))
 
 

@@ -44,6 +44,7 @@ class DCT(Operator):
 
 def cosines(n):
     """C with C(k, i) = c_k cos(π (2i + 1) k / 2n), c_0 = √(1/n), c_k = √(2/n): [n, n], float64, C Cᵀ = I."""
+    check_count("n", n, low=1)
     k, i = torch.arange(n, dtype=torch.float64)[:, None], torch.arange(n, dtype=torch.float64)
     C = (2 / n) ** 0.5 * torch.cos(math.pi * (2 * i + 1) * k / (2 * n))
     C[0] = n**-0.5
@@ -72,6 +73,8 @@ def wavelet_step(n, name):
     """One level on a periodic signal of n samples, n even or 1: [n, n], float64, orthogonal. Its upper half is the
     low-pass filter h at every second position, its lower half the high-pass filter g(k) = (−1)ᵏ h(2N − 1 − k).
     """
+    check_count("n", n, low=1)
+    check(n == 1 or n % 2 == 0, "n", "1 or an even number", n)
     if n == 1:
         return torch.ones(1, 1, dtype=torch.float64)
     h = daubechies(name)

@@ -2,7 +2,7 @@
 
 import torch
 
-from course_lib.common import check, per_image
+from course_lib.common import check, check_batch, check_calls, check_like, check_number, check_operator, per_image
 from course_lib.metrics import psnr
 from course_lib.regularizers import TV
 from course_lib.results import data_term
@@ -27,14 +27,25 @@ def map_objective(x, y, A, model, lam):
     return data_term(x, y, A) + lam * (z.square().sum(1) - 2 * logdet)
 
 
-def check_problem(y, A, model, lam, x0, truth, name="lam"):
-    """λ (or σ, by its `name`) as a tensor [B]; ValueError for a NaN in y, a λ < 0, or images that don't fit."""
+def check_problem(y, A, model, lam, x0, truth, name="lam", start="x0"):
+    """λ (or σ, by its `name`) as a tensor [B]; ValueError for a NaN in y, a λ < 0, or images that don't fit. `start` is
+    what the caller calls x0."""
     check(torch.is_tensor(y) and y.dim() == 4 and len(y) > 0, "y", "images [B, C, H, W], B > 0", getattr(y, "shape", y))
-    check(bool(y.isfinite().all()), "y", "finite values", "NaN or infinity")
-    parameter = next(model.parameters())
-    check(parameter.device == y.device, "y", f"a tensor on {parameter.device}, where the model is", y.device)
-    for argument, image in (("x0", x0), ("truth", truth)):
-        check(image is None or len(image) == len(y), argument, f"{len(y)} images, as y", getattr(image, "shape", image))
+    check_operator("A", A)
+    check_calls("model", model, "decode", "parameters")
+    if y.device == next(model.parameters()).device:
+        check_batch("y", y)
+    check_like("y", y, next(model.parameters()))
+    for argument, image in ((start, x0), ("truth", truth)):
+        if image is not None:
+            fits = torch.is_tensor(image) and len(image) == len(y)
+            check(fits, argument, f"{len(y)} images, as y", getattr(image, "shape", image))
+            check(image.device == y.device, argument, f"a tensor on {y.device}, where y is", image.device)
+            check_batch(argument, image)
+    if start[0] == "z" and x0 is not None:
+        check(x0.shape == (len(y), model.dim), start, f"shape {[len(y), model.dim]}", x0.shape)
+    if x0 is not None:
+        check_like(start, x0, y, "y")
     return per_image(name, lam, y)
 
 
@@ -53,6 +64,10 @@ def minimize(objective, start, optimizer, steps, lr, image_of, problem, truth, d
     """Run one of `OPTIMIZERS` and record the curves of `Reconstruction`, which cost a `decode` a step in z."""
     check(optimizer in OPTIMIZERS, "optimizer", f"one of {sorted(OPTIMIZERS)}", repr(optimizer))
     (y, A), curves = problem, {"data": [], "psnr": [], "latent": []}
+    if truth is not None:
+        with torch.no_grad():
+            shape = image_of(start)[0].shape
+        check(truth.shape == shape, "truth", f"images {list(shape)}", truth.shape)
 
     @torch.no_grad()
     def record(k, u):
@@ -70,9 +85,11 @@ def minimize(objective, start, optimizer, steps, lr, image_of, problem, truth, d
 
 def bayesian(sigma):
     """λ = σ²/2, which makes `map_objective` the negative log-posterior; σ counts as half a grey level at least."""
+    check_number("sigma", sigma)
     return max(sigma, 0.5 / 255) ** 2 / 2
 
 
 def warm_start(y, A, sigma=0.01):
     """A cheap start: x0 = argmin_x ½‖A x − y‖² + λ TV(x), λ = σ/10, where σ counts as half a grey level at least."""
+    check_number("sigma", sigma)
     return primal_dual(A, y, TV(), 0.1 * max(sigma, 0.5 / 255), steps=300).x

@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from course_lib.common import check, check_count, check_number, progress
+from course_lib.common import check_calls, check_count, check_number, progress
 from course_lib.metrics import psnr
 from course_lib.operators import Identity
 from course_lib.reconstruction.base import (
@@ -32,7 +32,7 @@ def synthesis(y, A, model, lam, z0=None, *, optimizer="adam", steps=200, lr=0.1,
     Raises:
         ValueError: λ < 0, NaN in y, or shapes and devices that don't fit.
     """
-    lam = check_problem(y, A, model, lam, z0, truth)
+    lam = check_problem(y, A, model, lam, z0, truth, start="z0")
     z0 = origin(y, model) if z0 is None else z0
 
     def objective(z):
@@ -63,6 +63,7 @@ def map_estimate(y, A, model, lam, x0=None, *, optimizer="lbfgs", steps=50, lr=0
 
 def descend_in_x(equation, y, A, model, lam, x0, optimizer, steps, lr, truth, disable):
     """Minimize `analysis_objective` or `map_objective` over the image."""
+    check_calls("model", model, "encode")
     lam = check_problem(y, A, model, lam, x0, truth)
     x0 = centre(y, model) if x0 is None else x0
 
@@ -94,6 +95,8 @@ def splitting(y, A, model, lam, x0=None, *, sigma=0.01, start=0.1, steps=10, inn
     for name, value in (("sigma", sigma), ("start", start)):
         check_number(name, value, positive=True)
     check_count("steps", steps, low=1)
+    check_count("inner", inner, low=1)
+    check_calls("A", A, "prox")
     lam = check_problem(y, A, model, lam, x0, truth)
     x = v = warm_start(y, A, sigma) if x0 is None else x0
     evaluations, rows = torch.zeros(len(y), dtype=torch.long, device=y.device), []
@@ -122,7 +125,7 @@ def recommended(y, A, model, sigma, lam=None, z0=None, *, steps=75, truth=None, 
 
     lam: by default the Bayesian σ²/2. Arguments as `synthesis`.
     """
-    check(sigma >= 0, "sigma", "a number >= 0", sigma)
+    check_number("sigma", sigma)
     lam = bayesian(sigma) if lam is None else lam
     options = {"optimizer": "lbfgs", "steps": steps, "truth": truth, "disable": disable}
     first = synthesis(y, A, model, lam, z0, **options)

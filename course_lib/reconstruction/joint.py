@@ -11,7 +11,7 @@ import math
 
 import torch
 
-from course_lib.common import check, check_count, check_number, column, progress
+from course_lib.common import check, check_calls, check_count, check_number, column, progress
 from course_lib.metrics import psnr
 from course_lib.reconstruction.base import centre, check_problem, minimize, origin
 from course_lib.results import Reconstruction, data_term
@@ -57,7 +57,10 @@ def joint_map(
     """
     check(method in ("alternate", "reduced"), "method", "'alternate' or 'reduced'", repr(method))
     check_count("steps", steps, low=1)
-    lam, eta = check_problem(y, A, model, lam, z0, truth), float(model.eta)
+    check_count("inner", inner, low=1)
+    check_calls("A", A, "prox")
+    check_calls("model", model, "encode", "eta")
+    lam, eta = check_problem(y, A, model, lam, z0, truth, start="z0"), float(model.eta)
     start = eta if start is None else start
     check_number("start", start, positive=True)
     z = origin(y, model) if z0 is None else z0
@@ -133,6 +136,7 @@ def vae_analysis(
     With λ = σ²/2 the last is the MAP with the bound in place of log p. Arguments as `analysis`; seed: of the sample.
     """
     check(penalty in PENALTIES, "penalty", f"one of {PENALTIES}", repr(penalty))
+    check_calls("model", model, "encode", "eta")
     lam = check_problem(y, A, model, lam, x0, truth)
     x0 = centre(y, model) if x0 is None else x0
     # The same ε for every image: none depends on its place in the batch.

@@ -10,7 +10,7 @@ count every pixel once, as −2 log p of a whole image does, so that λ = σ²/2
 import torch
 import torch.nn.functional as F
 
-from course_lib.common import check, check_count
+from course_lib.common import check, check_calls, check_count, check_images
 from course_lib.metrics import psnr
 from course_lib.patches import extract
 from course_lib.reconstruction.base import check_problem, warm_start
@@ -27,10 +27,17 @@ def patch_penalty(x, flow, stride=None, shift=(0, 0)):
 
     Raises ValueError for another number of channels, and for a stride or shift out of range.
     """
+    check_calls("flow", flow, "encode", "config")
+    check_images("x", x)
     p, channels = flow.config["size"], flow.config["channels"]
     stride = p if stride is None else stride
-    check(x.dim() == 4 and channels in (1, x.shape[1]), "x", f"images of {channels} channels", x.shape)
-    check(all(0 <= s < p for s in shift), "shift", f"two integers from 0 to {p - 1}", shift)
+    check(channels in (1, x.shape[1]), "x", f"images of {channels} channels", x.shape)
+    check(
+        len(shift) == 2 and all(isinstance(s, int) and 0 <= s < p for s in shift),
+        "shift",
+        f"two integers from 0 to {p - 1}",
+        shift,
+    )
     images = x.reshape(-1, channels, *x.shape[2:])
     if any(shift):
         images = F.pad(images, (shift[1], 0, shift[0], 0), mode="reflect")
@@ -54,6 +61,7 @@ def patch_map(
     """
     for name, value in (("rounds", rounds), ("steps", steps)):
         check_count(name, value, low=1)
+    check_calls("flow", flow, "encode", "config")
     lam, p = check_problem(y, A, flow, lam, x0, truth), flow.config["size"]
     x, rows = warm_start(y, A, sigma) if x0 is None else x0, {"data": [], "psnr": []}
     generator = torch.Generator().manual_seed(seed)

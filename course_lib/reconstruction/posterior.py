@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 import torch
 
-from course_lib.common import check, check_count, check_number, column, per_image, progress
+from course_lib.common import check, check_batch, check_count, check_number, column, per_image, progress
 from course_lib.reconstruction.base import check_problem, origin
 from course_lib.results import data_term
 
@@ -69,7 +69,10 @@ def laplace(z, y, A, model, sigma, eta=None):
 
     It takes D tangents through the decoder and D × D matrices: for latents of some hundred dimensions.
     """
+    check_problem(y, A, model, sigma, z, None, name="sigma", start="z")
     variance = per_image("sigma", sigma, y).square()
+    check_number("sigma", variance.min().item(), positive=True)
+    check_number("eta", 1.0 if eta is None else eta, positive=True)
     eye, columns, weighted = torch.eye(z.shape[1], dtype=z.dtype, device=z.device), [], []
     for e in eye:
         tangent = torch.func.jvp(lambda v: A(model.decode(v)), (z,), (e.expand_as(z),))[1]
@@ -219,7 +222,7 @@ def sample_posterior(
     for name, (value, low) in counts.items():
         check_count(name, value, low)
     check(thin <= steps // 4, "thin", f"at most steps/4 = {steps // 4}", thin)
-    sigma = check_problem(y, A, model, sigma, z0, None, name="sigma")
+    sigma = check_problem(y, A, model, sigma, z0, None, name="sigma", start="z0")
     check_number("sigma", sigma.min().item(), positive=True)
     eta = None if eta is None else float(eta)
     check_number("eta", 1.0 if eta is None else eta, positive=True)
@@ -249,11 +252,18 @@ def sample_posterior(
     return Posterior(mean, std, samples, *rates, split_rhat(samples).amax(-1), effective_size(samples).amin(-1))
 
 
+def check_samples(samples):
+    """Raise ValueError unless samples are finite, [n, chains, ...] with n >= 4."""
+    check_batch("samples", samples)
+    check(len(samples) >= 4, "samples", "at least 4 samples, [n, chains, ...]", samples.shape)
+
+
 def split_rhat(samples):
     """R̂ (Gelman & Rubin 1992), each chain cut in halves: √(((n − 1)/n W + B/n) / W), for samples [n, chains, ...].
 
     W is the mean variance within the half chains of length n, B/n the variance of their means. 1 where they agree.
     """
+    check_samples(samples)
     n = len(samples) // 2
     halves = torch.cat([samples[:n], samples[n : 2 * n]], 1)
     within, between = halves.var(0).mean(0), halves.mean(0).var(0)
@@ -265,6 +275,7 @@ def effective_size(samples):
 
     The autocorrelations ρ_t of all chains together are summed as long as ρ_{2t} + ρ_{2t+1} stays positive (Geyer 1992).
     """
+    check_samples(samples)
     n, chains = samples.shape[:2]
     centred = samples - samples.mean(0)
     spectrum = torch.fft.rfft(centred, 2 * n, dim=0).abs().square()

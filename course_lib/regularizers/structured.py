@@ -2,7 +2,7 @@
 
 import torch
 
-from course_lib.common import check, check_count, column
+from course_lib.common import check, check_calls, check_count, check_operator, column
 from course_lib.regularizers.base import Regularizer
 
 
@@ -100,8 +100,8 @@ class Transformed(Regularizer):
     tolerance = 1e-3
 
     def __init__(self, phi, W):
-        adjoint = callable(W) and callable(getattr(W, "T", None))
-        check(adjoint, "W", "an operator with W(x) and its adjoint W.T(c)", type(W).__name__)
+        check_operator("W", W)
+        check_calls("phi", phi, "__call__", "prox")
         self.phi, self.W = phi, W
 
     def coefficients(self, x):

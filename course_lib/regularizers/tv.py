@@ -2,12 +2,13 @@
 
 import torch
 
-from course_lib.common import check_count, check_number, column, dot
+from course_lib.common import check, check_count, check_images, check_number, column, dot
 from course_lib.regularizers.base import Regularizer
 
 
 def gradient(x):
     """∇x, forward differences down (0) and across (1), 0 over the border (Neumann): [B, C, H, W] → [B, 2, C, H, W]."""
+    check_images("x", x)
     p = x.new_zeros(x.shape[0], 2, *x.shape[1:])
     p[:, 0, :, :-1] = x[:, :, 1:] - x[:, :, :-1]
     p[:, 1, ..., :-1] = x[..., 1:] - x[..., :-1]
@@ -16,6 +17,8 @@ def gradient(x):
 
 def gradient_adjoint(p):
     """∇ᵀp = −div p, the exact adjoint of `gradient`: [B, 2, C, H, W] → [B, C, H, W]."""
+    fits = torch.is_tensor(p) and p.dim() == 5 and p.shape[1] == 2
+    check(fits, "p", "a field of shape [B, 2, C, H, W]", getattr(p, "shape", type(p).__name__))
     x = p.new_zeros(p.shape[0], *p.shape[2:])
     x[:, :, 1:] += p[:, 0, :, :-1]
     x[:, :, :-1] -= p[:, 0, :, :-1]

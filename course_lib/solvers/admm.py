@@ -2,7 +2,7 @@
 
 import torch
 
-from course_lib.common import check_count, check_number, check_run, column, dot, per_image, progress
+from course_lib.common import check_calls, check_count, check_number, check_run, column, dot, per_image, progress
 from course_lib.solvers.base import Result, Trace, begin
 from course_lib.solvers.smooth import conjugate_gradient
 
@@ -32,8 +32,10 @@ def admm(
     data steps, or the steps of conjugate gradients. Raises ValueError for a y or x0 that is not finite or does not fit
     A, and for a lam, rho, steps, tolerance or balance out of range.
     """
-    check_run(steps, tolerance, y=y)
+    check_run(steps, tolerance, A, y=y)
     check_count("balance", balance)
+    check_calls("phi", phi, *(("gradient", "gradient_adjoint", "project") if split else ("__call__", "prox")))
+    check_calls("A", A, *(() if split else ("prox",)))
     x, _ = begin(A, y, x0)
     lam, rho = per_image("lam", lam, x), per_image("rho", rho, x)
     check_number("rho", rho.min().item(), positive=True)

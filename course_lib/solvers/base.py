@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
-from course_lib.common import check, check_batch, check_number
+from course_lib.common import check, check_batch, check_like, check_number
 
 
 @dataclass
@@ -38,12 +38,14 @@ class Trace:
 
 def evaluate(objective, x, shape):
     """(f, ∇f) of x, seen in `shape`: [B], and the shape of x. By autograd of the sum: image b touches f_b alone."""
+    check(callable(objective), "objective", "a function f(x), [B]", type(objective).__name__)
     x = x.detach().requires_grad_()
     with torch.enable_grad():
         f = objective(x.reshape(shape))
         if getattr(f, "shape", None) != (len(x),):
             given = list(getattr(f, "shape", [type(f).__name__]))
             raise ValueError(f"objective: expected one value for each image, shape [{len(x)}], got {given}")
+        check(f.requires_grad, "objective", "a differentiable function of x", "one without a gradient")
         (g,) = torch.autograd.grad(f.sum(), x)
     return f.detach().to(x.dtype), g
 
@@ -52,6 +54,7 @@ def begin(A, y, x0):
     """(x, A x) at the start x0, by default 0 of the shape of Aᵀy. ValueError unless A x has the shape of y."""
     x = torch.zeros_like(A.T(y)) if x0 is None else x0
     check_batch("x0", x)
+    check_like("x0", x, y, "y")
     Ax = A(x)
     check(Ax.shape == y.shape, "y", f"the shape of A(x0), {list(Ax.shape)}", y.shape)
     return x, Ax

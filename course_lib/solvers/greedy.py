@@ -2,13 +2,18 @@
 
 import torch
 
-from course_lib.common import check, check_count, check_run, column, dot, progress
+from course_lib.common import check, check_count, check_like, check_operator, check_run, column, dot, progress
 from course_lib.solvers.base import Result, Trace, begin, check_step
 
 
 def keep_largest(v, k):
-    """The best k-sparse approximation of each image: its k largest values, by size, and 0 elsewhere."""
+    """The best k-sparse approximation of each image: its k largest values, by size, and 0 elsewhere. ValueError unless
+    k is an integer from 1 to their number.
+    """
+    check(torch.is_tensor(v) and v.dim() > 1, "v", "a tensor [B, ...]", getattr(v, "shape", type(v).__name__))
     flat = v.flatten(1)
+    check_count("k", k, low=1)
+    check(k <= flat.shape[1], "k", f"at most {flat.shape[1]}, the values of an image", k)
     at = flat.abs().topk(k, dim=1).indices
     return torch.zeros_like(flat).scatter(1, at, flat.gather(1, at)).reshape(v.shape)
 
@@ -31,7 +36,7 @@ def iht(A, y, k, x0=None, step=None, steps=300, tolerance=1e-6, callback=None, d
     The history has `objective`. Raises ValueError for a step larger than 1/‖A‖², for a y or x0 that is not finite or
     does not fit A, and for a k, steps or tolerance out of range.
     """
-    check_run(steps, tolerance, y=y)
+    check_run(steps, tolerance, A, y=y)
     x, _ = begin(A, y, x0)
     check_count("k", k, low=1)
     check(k <= x[0].numel(), "k", f"at most {x[0].numel()}, the values of an image", k)
@@ -114,9 +119,12 @@ def omp(A, y, k, tolerance=1e-6, callback=None, disable=True):
     check_run(0, tolerance, y=y)
     check_count("k", k, low=1)
     lengths = 1
+    if not torch.is_tensor(A):
+        check_operator("A", A)
     if torch.is_tensor(A):
         check(A.dim() == 2 and A.is_floating_point(), "A", "a float tensor [m, n], or an operator", A.shape)
         check(y.shape == (len(y), len(A)), "y", f"shape [B, {len(A)}]", y.shape)
+        check_like("y", y, A, "A")
         lengths, A = torch.linalg.vector_norm(A, dim=0).clamp_min(torch.finfo(A.dtype).tiny), Dictionary(A)
     x, _ = begin(A, y, None)
     most = min(x[0].numel(), y[0].numel())

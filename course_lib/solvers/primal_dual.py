@@ -2,8 +2,11 @@
 
 import torch
 
-from course_lib.common import check_batch, check_run, column, dot, per_image, progress
+from course_lib.common import check_batch, check_calls, check_run, column, dot, per_image, progress
 from course_lib.solvers.base import Result, Trace, begin, check_step
+
+DUAL = ("__call__", "gradient", "gradient_adjoint", "norm_squared", "project")
+"""What φ(x) = max_p ⟨K x, p⟩ has."""
 
 
 def primal_dual(A, y, phi, lam, x0=None, steps=500, tolerance=3e-5, box=None, callback=None, disable=True):
@@ -23,12 +26,15 @@ def primal_dual(A, y, phi, lam, x0=None, steps=500, tolerance=3e-5, box=None, ca
 
     Raises ValueError if y or x0 is not a finite float tensor, or lam, steps, tolerance or box are out of range.
     """
-    check_run(steps, tolerance, y=y)
+    check_run(steps, tolerance, A, y=y)
     check_box(box)
+    check_calls("phi", phi, *DUAL)
+    check_calls("A", A, "prox")
     if x0 is None:
         x0 = A.T(y)
         x0 = x0 / max(A.norm(x0.shape) ** 2, torch.finfo(y.dtype).tiny)
     check_batch("x0", x0, 4)
+    x0, _ = begin(A, y, x0)
     lam = per_image("lam", lam, x0)
     return iterate_primal_dual(A, y, phi, lam, x0, steps, tolerance, box, callback, disable)
 
@@ -82,8 +88,9 @@ def condat_vu(A, y, phi, lam, x0=None, step=None, steps=1000, tolerance=3e-5, bo
     Raises ValueError for a step of 2/‖A‖² or more, for a y or x0 that is not finite or does not fit A, and for a lam,
     steps, tolerance or box out of range.
     """
-    check_run(steps, tolerance, y=y)
+    check_run(steps, tolerance, A, y=y)
     check_box(box)
+    check_calls("phi", phi, *DUAL)
     back = A.T(y)
     bound = max(A.norm(back.shape) ** 2, torch.finfo(y.dtype).tiny)
     x, _ = begin(A, y, back / bound if x0 is None else x0)

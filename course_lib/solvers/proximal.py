@@ -2,7 +2,7 @@
 
 import torch
 
-from course_lib.common import check, check_number, check_run, column, dot, per_image, progress
+from course_lib.common import check, check_calls, check_number, check_run, column, dot, per_image, progress
 from course_lib.solvers.base import Result, Trace, begin, check_step, evaluate
 
 
@@ -22,7 +22,8 @@ def gradient_descent(
     Raises ValueError for a step of 2/L or more, for a y or x0 that is not finite or does not fit A, and for a lam,
     lipschitz, steps or tolerance out of range.
     """
-    check_run(steps, tolerance, y=y)
+    check_run(steps, tolerance, A, y=y)
+    check_calls("phi", phi, "__call__")
     lipschitz = getattr(phi, "lipschitz", None) if lipschitz is None else lipschitz
     check(lipschitz is not None, "lipschitz", "a number, since phi has no attribute of that name", None)
     check_number("lipschitz", lipschitz)
@@ -82,7 +83,8 @@ def fista(A, y, phi, lam, x0=None, step=None, restart=True, steps=500, tolerance
 
 def proximal_gradient(A, y, phi, lam, x0, step, limit, restart, steps, tolerance, callback, disable):
     """`ista` (restart is None; limit = 2) and `fista` (restart a bool; limit = 1) with τ < or <= limit/‖A‖²."""
-    check_run(steps, tolerance, y=y)
+    check_run(steps, tolerance, A, y=y)
+    check_calls("phi", phi, "__call__", "prox")
     x, Ax = begin(A, y, x0)
     lam = per_image("lam", lam, x)
     bound = max(A.norm(x.shape) ** 2, torch.finfo(x.dtype).tiny)

@@ -2,7 +2,7 @@
 
 import torch
 
-from course_lib.common import check_count, check_number, check_run, column, dot, progress
+from course_lib.common import check, check_count, check_like, check_number, check_run, column, dot, progress
 from course_lib.solvers.base import Result, Trace, evaluate
 
 
@@ -172,11 +172,12 @@ def conjugate_gradient(apply, b, x0=None, steps=100, tolerance=1e-6, callback=No
     Raises ValueError if an argument is out of range, a shape differs from that of b, or M is not positive definite.
     """
     check_run(steps, tolerance, b=b, x0=b if x0 is None else x0)
+    check(callable(apply), "apply", "a function of x, M x", type(apply).__name__)
     x = torch.zeros_like(b) if x0 is None else x0
+    check(x.shape == b.shape, "x0", f"the shape of b, {list(b.shape)}", x.shape)
+    check_like("x0", x, b, "b")
     Mx = apply(x)
-    for name, v in (("x0", x), ("apply(x0)", Mx)):
-        if v.shape != b.shape:
-            raise ValueError(f"{name}: expected the shape of b, {list(b.shape)}, got {list(v.shape)}")
+    check(Mx.shape == b.shape, "apply(x0)", f"the shape of b, {list(b.shape)}", Mx.shape)
     d = r = b - Mx
     rr, bb = dot(r, r), dot(b, b)
     scale, iterations = torch.where(bb > 0, bb, 1), torch.zeros(len(b), dtype=torch.long, device=b.device)
