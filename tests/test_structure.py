@@ -8,6 +8,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 LAYERS = [
     ["common"],
+    ["models.packed"],
     ["operators", "patches", "models.conv_layers", "models.flow_layers", "models.reversible"],
     ["regularizers"],
     ["metrics", "data", "results", "spectra", "phantom"],

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from course_lib.common import in_precision
+from course_lib.models.packed import PackedNet, fits
 
 
 def log_scale(h, kind):
@@ -79,10 +80,27 @@ class CouplingNet(nn.Sequential):
         nn.init.zeros_(last.bias)
         first, middle = nn.Conv2d(inputs, width, 3, padding=1), nn.Conv2d(width, width, 1)
         super().__init__(first, nn.ReLU(inplace=True), middle, nn.ReLU(inplace=True), last)
-        self.precision = None
+        self.precision, self.packed = None, None
+
+    def freeze(self):
+        """Keep the weights as they are now, laid out for the last two shapes of input that there will have been."""
+        self.packed = {}
+
+    def _apply(self, fn, recurse=True):
+        self.packed = None if self.packed is None else {}
+        return super()._apply(fn, recurse)
+
+    def __getstate__(self):  # packed weights can be neither copied nor saved
+        return self.__dict__ | {"packed": None if self.packed is None else {}}
 
     def forward(self, a):
-        return in_precision(self.precision, super().forward, a)
+        constant = self.packed is not None and self.precision is None and not self[0].weight.requires_grad
+        if not (constant and fits(a)):
+            return in_precision(self.precision, super().forward, a)
+        key = a.shape, torch.get_num_threads()
+        if key not in self.packed:
+            self.packed = dict([*self.packed.items()][-1:]) | {key: PackedNet((self[0], self[2], self[4]), a.shape)}
+        return self.packed[key](a)
 
 
 class FusedAffine(torch.autograd.Function):
@@ -120,6 +138,10 @@ class Coupling(nn.Module):
         self.half, self.scale, self.frozen = channels // 2, scale, False
         outputs = channels - self.half
         self.net = CouplingNet(self.half, outputs if scale == "additive" else 2 * outputs, width)
+
+    def freeze(self):
+        self.frozen = True
+        self.net.freeze()
 
     def parameters_of(self, a):
         """(t, log s), log s = None for an additive coupling."""
@@ -166,7 +188,8 @@ class FlowStep(nn.Module):
         (V, c, logdet), (V_inverse, _) = self.linear(), self.linear_inverse()
         for name, value in {"V": V, "c": c, "V_logdet": logdet, "V_inverse": V_inverse}.items():
             self.register_buffer(name, value.detach(), persistent=False)
-        self.frozen = self.coupling.frozen = True
+        self.frozen = True
+        self.coupling.freeze()
 
     def _apply(self, fn, recurse=True):
         super()._apply(fn, recurse)

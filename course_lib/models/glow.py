@@ -133,7 +133,7 @@ class Glow(nn.Module):
             if isinstance(module, FlowStep):
                 module.freeze()
         for split in self.splits:
-            split.frozen = True
+            split.freeze()
         return self
 
     def mixed_precision(self, dtype):

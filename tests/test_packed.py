@@ -1,0 +1,110 @@
+"""Packed convolutions of a frozen flow against PyTorch's own, values and gradients, in float32."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from course_lib.models.flow_layers import CouplingNet
+from course_lib.models.glow import Glow
+from course_lib.models.packed import PackedNet, available
+
+pytestmark = pytest.mark.skipif(not available(), reason="no oneDNN on an x86 CPU")
+
+
+def net(inputs=6, outputs=12, width=32, seed=0):
+    """A coupling network with no weight left at zero."""
+    generator, made = torch.Generator().manual_seed(seed), CouplingNet(inputs, outputs, width)
+    for p in made.parameters():
+        p.data = 0.2 * torch.randn(p.shape, generator=generator)
+    return made.requires_grad_(False)
+
+
+def frozen(made):
+    made.freeze()
+    return made
+
+
+def images(shape, seed=1):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def value_and_gradient(network, x):
+    x = x.clone().requires_grad_()
+    y = network(x)
+    weights = torch.linspace(-1, 1, y.numel()).reshape(y.shape)
+    return y.detach(), torch.autograd.grad((weights * y).sum(), x)[0]
+
+
+def assert_close(found, expected):
+    for ours, theirs in zip(found, expected, strict=True):
+        assert ours.shape == theirs.shape
+        assert (ours - theirs).norm() <= 1e-5 * theirs.norm()
+
+
+@pytest.mark.parametrize("shape", [(1, 6, 8, 8), (3, 6, 5, 7), (2, 6, 1, 1)])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_values_and_gradients_are_those_of_the_layers(shape, layout):
+    made, x = net(), images(shape).to(memory_format=layout)
+    assert_close(value_and_gradient(frozen(copy.deepcopy(made)), x), value_and_gradient(made, x))
+
+
+def test_any_number_of_layers_with_odd_kernels():
+    layers = [nn.Conv2d(3, 8, 5, padding=2), nn.Conv2d(8, 8, 1), nn.Conv2d(8, 8, 3, padding=1), nn.Conv2d(8, 2, 1)]
+    plain = nn.Sequential(*(m for layer in layers for m in (layer, nn.ReLU())))[:-1].requires_grad_(False)
+    x = images((2, 3, 9, 6))
+    assert_close(value_and_gradient(PackedNet(layers, x.shape), x), value_and_gradient(plain, x))
+
+
+def test_images_of_several_shapes_by_turns():
+    made = net()
+    other = frozen(copy.deepcopy(made))
+    for size in (8, 4, 8, 2, 4):
+        x = images((2, 6, size, size))
+        assert_close(value_and_gradient(other, x), value_and_gradient(made, x))
+        assert 1 <= len(other.packed) <= 2
+
+
+def test_packed_where_weights_are_constant_only():
+    made, x = frozen(net()), images((2, 6, 4, 4))
+    made.requires_grad_()
+    made(x).sum().backward()
+    assert not made.packed and made[0].weight.grad is not None
+    made.requires_grad_(False)(x)
+    assert made.packed
+
+
+def test_another_precision_and_back():
+    made, x = frozen(net()), images((2, 6, 4, 4))
+    expected = made(x)
+    assert made.double()(x.double()).dtype == torch.float64 and not made.packed
+    with torch.no_grad():
+        made.float()[0].weight.mul_(2)
+    assert (made(x) - expected).norm() > 0.1 * expected.norm()
+
+
+def test_a_copy_packs_for_itself():
+    made, x = frozen(net()), images((2, 6, 4, 4))
+    expected = made(x)
+    other = copy.deepcopy(made)
+    assert other.packed == {} and torch.equal(other(x), expected)
+
+
+def test_packed_in_inference_mode_serves_autograd():
+    made, x = net(), images((2, 6, 4, 4))
+    other = frozen(copy.deepcopy(made))
+    with torch.inference_mode():
+        other(x)
+    assert_close(value_and_gradient(other, x), value_and_gradient(made, x))
+
+
+def test_a_frozen_flow_is_the_flow():
+    model = Glow(16, 3, 2, (16, 16)).initialize(torch.rand(8, 3, 16, 16, generator=torch.Generator().manual_seed(2)))
+    for p in model.parameters():
+        p.data += 0.05 * images(p.shape)
+    x, other = images((3, 3, 16, 16)), copy.deepcopy(model).freeze()
+    assert_close(
+        value_and_gradient(lambda v: other.encode(v)[0], x), value_and_gradient(lambda v: model.encode(v)[0], x)
+    )
+    assert all(module.packed for module in other.modules() if isinstance(module, CouplingNet))
