@@ -6,7 +6,7 @@ weights in E(x) and D(z), and with them in the training step.
 """
 
 import torch
-from glow_gradient import recorded_inputs
+from glow_gradient import bare, packed, recorded_inputs
 from timing import compared, interleaved, optional, row, threads
 
 from course_lib.models.glow import Glow
@@ -44,14 +44,6 @@ def theirs(nf, config, x):
     with torch.no_grad():
         model.inverse_and_log_det(x)
     return model
-
-
-def bare(calls):
-    """Forward and backward through each coupling network alone."""
-    for net, a in calls:
-        a = a.detach().requires_grad_()
-        h = net(a)
-        torch.autograd.grad(h, a, torch.ones_like(h))
 
 
 def encode(encoder, x):
@@ -95,7 +87,9 @@ def gradients(nf, against, config, state, batch, repeats):
 
     for name, function in (("E(x) with its gradient", E), ("D(z) with its gradient", D)):
         rounds = interleaved([function, lambda: bare(calls)], repeats)
-        yield compared(__name__, name, setting, rounds, "bare convolutions", 1.25)
+        yield compared(__name__, name, setting, rounds, "bare convolutions of PyTorch", 1.25)
+    rounds = interleaved([E, lambda: packed(calls)], repeats)
+    yield compared(__name__, "E(x) with its gradient", setting, rounds, "its packed convolutions")
     if nf is None:
         return
     other = theirs(nf, config, x).eval().requires_grad_(False)

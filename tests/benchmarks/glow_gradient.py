@@ -2,15 +2,16 @@
 
     python tests/benchmarks/glow_gradient.py [--batch 8] [--threads 2] [--repeats 15]
 
-`bare` is forward and backward through each coupling network alone, on the activations that it sees; a ratio of 1 would
-mean that actnorm, 1×1 convolutions, couplings, squeezes and log-determinants cost nothing. Medians over the repeats.
+`bare` is forward and backward through each coupling network alone, by PyTorch's layers, on the activations that it
+sees; `packed` the same with the packed weights of a frozen model on a CPU (`models.packed`). A ratio of 1 to the latter
+would mean that actnorm, 1×1 convolutions, couplings, squeezes and log-determinants cost nothing.
 """
 
 import argparse
-import statistics
-import time
 
 import torch
+from timing import interleaved, versus
+from torch import nn
 
 from course_lib import data, weights
 from course_lib.models.flow_layers import CouplingNet
@@ -31,10 +32,22 @@ def recorded_inputs(model, x):
     return calls
 
 
-def timed(function):
-    started = time.perf_counter()
-    function()
-    return time.perf_counter() - started
+def run_all(calls, forward):
+    """The gradient in its input of each network alone."""
+    for net, a in calls:
+        a = a.detach().requires_grad_()
+        h = forward(net, a)
+        torch.autograd.grad(h, a, torch.ones_like(h))
+
+
+def bare(calls):
+    """By PyTorch's layers."""
+    run_all(calls, nn.Sequential.forward)
+
+
+def packed(calls):
+    """As the frozen model runs them."""
+    run_all(calls, CouplingNet.__call__)
 
 
 def main():
@@ -49,12 +62,6 @@ def main():
     calls = recorded_inputs(model, x)
     z0 = model.encode(x)[0]
 
-    def bare():
-        for net, a in calls:
-            a = a.detach().requires_grad_()
-            h = net(a)
-            torch.autograd.grad(h, a, torch.ones_like(h))
-
     def encode():
         u = x.detach().requires_grad_()
         z, logdet = model.encode(u)
@@ -64,12 +71,12 @@ def main():
         z = z0.detach().requires_grad_()
         torch.autograd.grad(model.decode(z).square().sum(), z)
 
-    rows = [[timed(f) for f in (bare, encode, decode)] for _ in range(options.repeats + 3)][3:]
-    base = statistics.median(row[0] for row in rows)
-    print(f"bare convolutions   {1e3 * base / options.batch:6.1f} ms an image")
-    for i, name in ((1, "E(x) with gradient"), (2, "D(z) with gradient")):
-        seconds, ratio = statistics.median(r[i] for r in rows), statistics.median(r[i] / r[0] for r in rows)
-        print(f"{name:19s} {1e3 * seconds / options.batch:6.1f} ms an image, ratio {ratio:.2f}")
+    rounds = interleaved([lambda: bare(calls), lambda: packed(calls), encode, decode], options.repeats, 3)
+    for i, name in enumerate(("bare convolutions", "packed convolutions", "E(x) with gradient", "D(z) with gradient")):
+        seconds, _, to_bare = versus(rounds, i, 0)
+        to_packed = versus(rounds, i, 1)[2]
+        each = 1e3 * seconds / options.batch
+        print(f"{name:19s} {each:6.1f} ms an image, ratio to bare {to_bare:.2f}, to packed {to_packed:.2f}")
 
 
 if __name__ == "__main__":

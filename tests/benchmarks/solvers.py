@@ -18,7 +18,7 @@ from course_lib.reconstruction import analysis, map_estimate, recommended, synth
 from course_lib.scores import FIGURES, TASKS, lines, read_scores, write_text
 from course_lib.weights import load_model
 
-SIGMA, STEPS, CLOSE, CHUNK = 0.01, 200, 0.1, 4
+SIGMA, STEPS, CLOSE, CHUNK = 0.01, 200, 0.1, 2
 
 COLUMNS = (
     "task",

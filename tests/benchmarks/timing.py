@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 COLUMNS = ("part", "measure", "setting", "threads", "ours", "other", "unit", "against", "ratio", "at_most", "machine")
-"""`ratio` is ours / other, and `at_most` what it should not exceed, where something was aimed at."""
+"""`ratio` is ours / other, and `at_most` what it (where there is none: ours) should not exceed, if a goal was set."""
 
 
 def seconds(function):
@@ -71,4 +71,5 @@ def optional(name):
         return importlib.import_module(name), f"{name} {importlib.metadata.version(name)}"
     except Exception as error:  # a package built for another torch fails in its own ways
         installed = not (isinstance(error, ModuleNotFoundError) and error.name == name)
-        return None, f"{name} does not load: {error}" if installed else f"{name} is not installed: skipped"
+        text = f"{name} does not load: {error}" if installed else f"{name} is not installed: skipped"
+        return None, " ".join(text.replace(",", ";").split())
