@@ -11,7 +11,7 @@ import torch
 from scipy.stats import norm
 
 from course_lib import regularizers, solvers
-from course_lib.common import check, check_count, check_images, progress
+from course_lib.common import check, check_calls, check_count, check_images, check_number, progress
 from course_lib.operators import Operator
 from course_lib.weights import replacing
 
@@ -32,6 +32,7 @@ class RandomRows(Operator):
     def __init__(self, m, n, seed=0, dtype=None):
         super().__init__()
         check_count("m", m, low=1)
+        check_count("n", n, low=1)
         check(m <= n, "m", f"at most n = {n}", m)
         generator = torch.Generator().manual_seed(seed)
         Q, _ = torch.linalg.qr(torch.randn(n, m, generator=generator, dtype=torch.float64))
@@ -53,7 +54,9 @@ def sparse_signals(n, sparsity, amplitudes="normal", seed=0, dtype=None):
     `amplitudes="signs"`. ValueError for other amplitudes, or a sparsity out of 0 to n.
     """
     check(amplitudes in ("normal", "signs"), "amplitudes", "'normal' or 'signs'", repr(amplitudes))
+    check_count("n", n, low=1)
     sparsity = torch.as_tensor(sparsity)
+    check(sparsity.dim() == 1 and len(sparsity) > 0, "sparsity", "a sequence of numbers", sparsity.tolist())
     check(bool(((sparsity >= 0) & (sparsity <= n)).all()), "sparsity", f"numbers from 0 to {n}", sparsity.tolist())
     generator = torch.Generator().manual_seed(seed)
     values = torch.randn(len(sparsity), n, generator=generator, dtype=torch.float64)
@@ -65,6 +68,8 @@ def sparse_signals(n, sparsity, amplitudes="normal", seed=0, dtype=None):
 def bernoulli_gaussian(count, n, density, generator):
     """Codes [count, 1, 1, n] whose values are N(0, 1) with probability `density`, independently, and else 0."""
     check_count("count", count, low=1)
+    check_count("n", n, low=1)
+    check(0 <= density <= 1, "density", "a share in [0, 1]", density)
     values = torch.randn(count, 1, 1, n, generator=generator)
     return values * (torch.rand(values.shape, generator=generator) < density)
 
@@ -74,6 +79,7 @@ def basis_pursuit(A, y, k=None, threshold=0.2, steps=500, tolerance=1e-5):
     ½‖A x − y‖² + λ‖x‖₁ with λ → 0 and λ/ρ = `threshold`, where the data step is the projection on {A x = y}. The k of
     the signals is not used.
     """
+    check_number("threshold", threshold, positive=True)
     lam = 1e-7
     run = solvers.admm(A, y, regularizers.L1(), lam, lam / threshold, steps=steps, tolerance=tolerance, balance=0)
     return run.x
@@ -81,6 +87,8 @@ def basis_pursuit(A, y, k=None, threshold=0.2, steps=500, tolerance=1e-5):
 
 def pursuit(A, y, k):
     """Orthogonal matching pursuit of as many steps as each signal has values, k [B], for A with a `matrix`."""
+    check_calls("A", A, "T", "matrix")
+    check(k.shape == y.shape[:1], "k", f"shape [{len(y)}], a number for each signal", k.shape)
     x = torch.zeros_like(A.T(y))
     for count in k.unique().tolist():
         found = solvers.omp(A.matrix, y[k == count].flatten(1), count, tolerance=1e-5).x
@@ -90,6 +98,8 @@ def pursuit(A, y, k):
 
 def recovered(x, truth, error=1e-2):
     """Whether ‖x − truth‖ <= error · ‖truth‖, [B]."""
+    check(x.shape == truth.shape, "x", f"the shape of truth, {list(truth.shape)}", x.shape)
+    check_number("error", error)
     return (x - truth).flatten(1).norm(dim=1) <= error * truth.flatten(1).norm(dim=1)
 
 
@@ -102,6 +112,10 @@ def phase_transition(
 
     The problems of a matrix are one batch, and each matrix has a seed of its own.
     """
+    for name, value in (("n", n), ("matrices", matrices), ("signals", signals)):
+        check_count(name, value, low=1)
+    for name, ratios in (("deltas", deltas), ("rhos", rhos)):
+        check(all(0 < ratio <= 1 for ratio in ratios), name, "numbers in (0, 1]", list(ratios))
     found = np.zeros((len(deltas), len(rhos)))
     for i, delta in enumerate(progress(deltas, disable=disable)):
         m = max(round(float(delta) * n), 1)
@@ -134,6 +148,8 @@ def save_phase_transition(path=STORED, n=200, matrices=4, signals=5):
 
     python -c "from course_lib import compressed_sensing as cs; cs.save_phase_transition()"
     """
+    if not Path(path).parent.is_dir():
+        raise FileNotFoundError(f"path: {Path(path).parent} is not a folder")
     options = dict(n=n, deltas=GRID, rhos=GRID, matrices=matrices, signals=signals, disable=False)
     columns = {
         "l1": phase_transition(**options),
@@ -149,4 +165,5 @@ def save_phase_transition(path=STORED, n=200, matrices=4, signals=5):
 def stored_phase_transition(path=STORED):
     """The experiment of `save_phase_transition`: {name: fraction [δ, ρ] on `GRID`}, n = 200, 20 signals a point."""
     table = np.genfromtxt(path, delimiter=",", names=True)
+    check(table.size == len(GRID) ** 2, "path", f"a table of {len(GRID) ** 2} rows", f"{table.size} in {path}")
     return {name: table[name].reshape(len(GRID), len(GRID)) for name in ("l1", "omp", "omp_signs")}

@@ -4,7 +4,7 @@ import functools
 
 import torch
 
-from course_lib.common import progress
+from course_lib.common import check_count, progress
 from course_lib.data import load_folder, to_float
 from course_lib.methods import make_task, observe
 from course_lib.metrics import psnr
@@ -60,6 +60,7 @@ def compare(runs, folder, path, images=8):
     Args:
         runs: folders of `train glow`. folder: CelebA's aligned images. images: how many of its validation images.
     """
+    check_count("images", images, low=1)
     lines = [",".join(COLUMNS)]
     for run in progress(runs):
         model, about = load_average(run)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from course_lib.common import check_count, check_number, progress
+from course_lib.common import check, check_count, check_number, progress
 from course_lib.data import load_folder, to_float
 from course_lib.methods import observe
 from course_lib.operators import Mask, square_mask
@@ -33,6 +33,8 @@ HMC = {"method": "hmc", "chains": 4, "burn": 60, "steps": 500, "thin": 2}
 def coverage(samples, truth, level):
     """The share of the values `truth` [N] inside the central intervals of `level` of their `samples` [S, N]."""
     check_number("level", level, positive=True)
+    check(level < 1, "level", "a share below 1", level)
+    check(samples.shape[1:] == truth.shape, "samples", f"shape [S, {str(list(truth.shape))[1:]}", samples.shape)
     low, high = samples.quantile((1 - level) / 2, 0), samples.quantile((1 + level) / 2, 0)
     return ((truth >= low) & (truth <= high)).double().mean().item()
 
@@ -78,6 +80,7 @@ def rows_of(name, found):
 
 def own_faces(model, count, seed=0):
     """Faces that a VAE has drawn, x = D(z) + √η ε, [count, 3, 64, 64]."""
+    check_count("count", count, low=1)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         x = model.decode(torch.randn(count, model.dim, generator=generator))

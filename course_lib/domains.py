@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from course_lib.common import check_count, progress
+from course_lib.common import check, check_calls, check_count, check_images, progress
 from course_lib.data import PHOTOGRAPHS, load_folder, to_float, whole_photograph
-from course_lib.experiments import Experiment
+from course_lib.experiments import Experiment, check_names
 from course_lib.methods import METHODS as ALL_METHODS
 from course_lib.metrics import psnr, ssim
 from course_lib.scores import COLUMNS as SCORE_COLUMNS
@@ -52,6 +52,7 @@ def boxes(name, most=1):
     """Squares of a photograph that don't overlap: that of `PHOTOGRAPHS`, and up to `most` - 1 others of its size that
     fit beside it, the nearest first; the face has one. A list of (left, top, right, bottom)."""
     check_count("most", most, low=1)
+    check(name in PHOTOGRAPHS, "name", f"one of {sorted(PHOTOGRAPHS)}", repr(name))
     source, (left, top, right, bottom) = PHOTOGRAPHS[name]
     (width, height), side = whole_photograph(source).size, right - left
     columns = range(-(left // side), (width - right) // side + 1)
@@ -63,6 +64,7 @@ def boxes(name, most=1):
 
 def photographs(most=1, size=64):
     """(names [N], images [N, 3, size, size]): every photograph of `PHOTOGRAPHS`, with its `boxes`."""
+    check_count("size", size, low=1)
     names, images = [], []
     for name, (source, _) in PHOTOGRAPHS.items():
         for box in boxes(name, most):
@@ -104,12 +106,12 @@ def cell(experiment, names, task, method, lam):
     return row
 
 
-def save_strip(images, path):
+def save_strip(images, path, quality=92):
     """Write images [N, 3, H, W] side by side as one JPEG; its blocks of 8×8 pixels don't cross images of 64×64."""
     path.parent.mkdir(parents=True, exist_ok=True)
     array = (torch.cat(list(images.cpu()), 2).permute(1, 2, 0) * 255).round().byte().numpy()
     buffer = io.BytesIO()
-    Image.fromarray(array).save(buffer, format="JPEG", quality=92, subsampling=0)
+    Image.fromarray(array).save(buffer, format="JPEG", quality=quality, subsampling=0)
     # Through memory, as Pillow itself cuts a JPEG file short without an error where the disk is full.
     with replacing(path) as temporary:
         temporary.write_bytes(buffer.getvalue())
@@ -141,6 +143,7 @@ def measure(path, cells=CELLS, tasks=TASKS, methods=METHODS, most=1, weights="gl
     Args:
         cells: folder of finished cells. most: squares of each photograph (`boxes`). weights: name of a flow's file.
     """
+    check_names(tasks, methods, METHODS)
     (names, images), lams = photographs(most), face_lams()
     model, sha = load_model(weights, device), describe(weights)["sha256"]
     experiment = Experiment(model, images.to(device), images[:0].to(device), cells, len(images), sha)
@@ -178,6 +181,8 @@ def png_bits(images):
 
     Serrà et al. (2020, arXiv 1909.11480) compare a likelihood with the length of such a general code.
     """
+    check_images("images", images)
+    check(images.shape[1] == 3, "images", "3 channels", images.shape)
     sizes = []
     for image in (images.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy():
         buffer = io.BytesIO()
@@ -189,6 +194,7 @@ def png_bits(images):
 @torch.no_grad()
 def familiarity(model, images):
     """(bits per dimension, ‖E(x)‖²/d) of each image under a flow, each [B]."""
+    check_calls("model", model, "encode", "dim")
     z, logdet = model.encode(images)
     latent = z.square().mean(1)
     log_p = (logdet / model.dim - 0.5 * (latent + math.log(2 * math.pi))) / math.log(2)

@@ -40,6 +40,11 @@ class Experiment:
         check_images("test", self.test)
         check_count("batch", self.batch, low=1)
 
+    def check_cell(self, task, method):
+        """Raise ValueError unless the method is known, and applies to the task."""
+        known = method in METHODS and task in METHODS[method].tasks
+        check(known, "method", f"one of {list(METHODS)} that applies to {task}", repr(method))
+
     def network(self, method):
         """The model that a method is given."""
         name = METHODS[method].network
@@ -53,8 +58,7 @@ class Experiment:
 
     def estimate(self, task, method, sigma, lam, images, first_seed):
         """Reconstruct all images, batch by batch: (images, objectives or None, seconds an image)."""
-        known = method in METHODS and task in METHODS[method].tasks
-        check(known, "method", f"one of {list(METHODS)} that applies to {task}", repr(method))
+        self.check_cell(task, method)
         A, model = make_task(task, images.shape[-1]).to(images.device), self.network(method)
         found, objectives, started = [], [], time.perf_counter()
         for start in range(0, len(images), self.batch):
@@ -103,6 +107,7 @@ class Experiment:
 
     def cell(self, task, method, sigma):
         """The row of a cell, read from its file or measured (and then kept there)."""
+        self.check_cell(task, method)
         path = Path(self.out) / f"{task}-{method}-{sigma:g}.json"
         setup = self.setup(method)
         if path.exists() and (kept := json.loads(path.read_text()))["setup"] == setup:

@@ -9,6 +9,7 @@ from pathlib import Path
 import nbformat
 
 from course_lib.common import check
+from course_lib.tidy import read_notebook
 from course_lib.weights import replacing
 
 ROOT = Path(__file__).parent.parent
@@ -62,10 +63,11 @@ def stamp(notebook, name, repo):
 
 def stamp_all(folder, root=ROOT):
     """Stamp every notebook of a folder; returns the paths of those that changed."""
-    changed, repo = [], repository(root)
-    for path in sorted(Path(folder).glob("[0-9][0-9]_*.ipynb")):
-        text = path.read_text(encoding="utf-8")
-        notebook = nbformat.reads(text, 4)
+    changed, repo, paths = [], repository(root), sorted(Path(folder).glob("[0-9][0-9]_*.ipynb"))
+    if not paths:
+        raise FileNotFoundError(f"folder: {folder} holds no notebook of the course (NN_topic.ipynb)")
+    for path in paths:
+        text, notebook = path.read_text(encoding="utf-8"), read_notebook(path)
         stamp(notebook, path.stem, repo)
         stamped = nbformat.writes(notebook) + "\n"
         if stamped != text:

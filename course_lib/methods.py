@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from skimage.restoration import inpaint_biharmonic
 
 from course_lib import plug_and_play
-from course_lib.common import check, check_count, check_number
+from course_lib.common import check, check_calls, check_count, check_images, check_number
 from course_lib.models.regression import upscale
 from course_lib.operators import Blur, Downsample, Mask, random_mask, square_mask, uniform_kernel
 from course_lib.plug_and_play import HALF_GREY
@@ -55,6 +55,7 @@ def make_task(name, size=64):
 
 def observe(x, A, sigma, seeds):
     """y = A x + n, n ~ N(0, σ² I), with a seed for each image; a mask hides the noise where it hides the image."""
+    check_images("x", x)
     check_number("sigma", sigma)
     check(len(seeds) == len(x), "seeds", f"{len(x)} seeds, one for each image", seeds)
     y = A(x)
@@ -101,6 +102,7 @@ def descent(sigma):
 
 def of_decoder(sigma):
     """σ²/2 for the noise of the data and of the VAE's decoder together."""
+    check_number("sigma", sigma)
     return 0.5 * (sigma**2 + load_model("vae").eta.item())
 
 
@@ -120,16 +122,19 @@ def run_recommended(y, A, model, lam, sigma):
 
 
 def run_bicubic(y, A, model, lam, sigma):
+    check_calls("A", A, "factor")
     return F.interpolate(y, scale_factor=A.factor, mode="bicubic", align_corners=False), None
 
 
 def run_biharmonic(y, A, model, lam, sigma):
+    check_calls("A", A, "mask")
     missing = (A.mask[0] == 0).cpu().numpy()
     filled = [inpaint_biharmonic(image.permute(1, 2, 0).cpu().numpy(), missing, channel_axis=2) for image in y]
     return torch.stack([torch.from_numpy(image).permute(2, 0, 1) for image in filled]).to(y), None
 
 
 def run_regression(y, A, model, lam, sigma):
+    check_calls("A", A, "factor")
     return model(upscale(y, A.factor)), None
 
 

@@ -16,7 +16,7 @@ WINDOWS = ("uniform", "gaussian")
 def check_pair(x, reference, data_range=1.0):
     """(x, reference) in float64; ValueError unless they are float tensors of one shape [B, C, H, W] on one device."""
     for name, image in (("x", x), ("reference", reference)):
-        if not torch.is_tensor(image) or image.dim() != 4 or not image.is_floating_point() or 0 in image.shape[1:]:
+        if not torch.is_tensor(image) or image.dim() != 4 or not image.is_floating_point() or 0 in image.shape:
             got = f"{image.dtype} {list(image.shape)}" if torch.is_tensor(image) else type(image).__name__
             raise ValueError(f"{name}: expected a float tensor of shape [B, C, H, W], got {got}")
     if reference.shape != x.shape:

@@ -83,7 +83,7 @@ def show(images, titles=None, columns=None, size=1.7, rows=None, title=None):
         titles: one text above each image; fewer than images: above the first row only.
         columns: images in a row (default: all, at most 8). size: inches an image. rows: labels at the left of the rows.
     """
-    images, titles = list(images), list(titles or [])
+    images, titles = [as_array(image) for image in images], list(titles or [])
     check(len(images) > 0, "images", "at least one image", images)
     columns = min(len(images), 8) if columns is None else columns
     check_count("columns", columns, low=1)
@@ -95,7 +95,7 @@ def show(images, titles=None, columns=None, size=1.7, rows=None, title=None):
         axis.grid(False)
         axis.spines[:].set_visible(False)
         if i < len(images):
-            axis.imshow(as_array(images[i]), vmin=0, vmax=1)
+            axis.imshow(images[i], vmin=0, vmax=1)
         if i < len(titles):
             axis.set_title(titles[i], fontsize=9)
     for row, label in zip(axes, rows or [], strict=False):

@@ -47,12 +47,12 @@ def squared_residual(A, x, y):
     return dot(Ax - y, Ax - y)
 
 
-def grid(lams, y, least):
+def grid(lams, y, least, name="lams"):
     """The λ of a grid as a tensor [K] beside y; ValueError unless there are `least`, positive and increasing."""
     lams = torch.as_tensor(lams).to(y)
-    check(lams.dim() == 1 and len(lams) >= least, "lams", f"at least {least} values in one row", lams.shape)
+    check(lams.dim() == 1 and len(lams) >= least, name, f"at least {least} values in one row", lams.shape)
     fine = bool((lams.isfinite() & (lams > 0)).all() and (lams.diff() > 0).all())
-    check(fine, "lams", "positive, increasing, finite values", lams.tolist())
+    check(fine, name, "positive, increasing, finite values", lams.tolist())
     return lams
 
 
@@ -90,7 +90,7 @@ def discrepancy(solve, y, A, sigma, bounds=(1e-6, 1e2), measurements=None, steps
     check_count("steps", steps, low=1)
     check_number("tolerance", tolerance, positive=True)
     check(len(bounds) == 2, "bounds", "(low, high)", bounds)
-    low, high = (b.expand(len(y)) for b in grid(bounds, y, 2).log())
+    low, high = (b.expand(len(y)) for b in grid(bounds, y, 2, "bounds").log())
     ends = [squared_residual(A, estimate(solve, y, end.exp()), y) for end in (low, high)]
     enclosed = bool(((ends[0] <= target) & (ends[1] >= target)).all())
     check(enclosed, "bounds", f"residuals around m σ² = {target:.6g}", [end.tolist() for end in ends])

@@ -201,6 +201,7 @@ def nebula(size=96, bands=100, iron=0.0, generator=0, dtype=None):
 
 def nebula_maps(size=96, generator=0, dtype=None):
     """The maps [1, 5, size, size] of `nebula`: ionized gas, molecular gas, dust, stars, and the source of iron."""
+    check_count("size", size, low=2)
     generator = as_generator(generator)
     wobble, rough, fine = (smooth_fields(1, size, s * size / 96, generator, dtype)[0, 0] for s in (12, 3, 1.5))
     at = torch.arange(size, dtype=dtype) / size - 0.5

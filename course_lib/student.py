@@ -11,6 +11,7 @@ from pathlib import Path
 import nbformat
 
 from course_lib.common import check
+from course_lib.tidy import read_notebook
 from course_lib.weights import replacing
 
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
@@ -137,8 +138,8 @@ def write_versions(folder, out, version=student_version):
         raise FileNotFoundError(f"folder: {folder} holds no notebook of the course (NN_topic.ipynb)")
     out = Path(out)
     check(out.resolve() != Path(folder).resolve(), "out", "another folder than that of the notebooks", out)
+    written = [version(read_notebook(path)) for path in paths]
     out.mkdir(parents=True, exist_ok=True)
-    written = [version(nbformat.read(path, 4)) for path in paths]
     for path, notebook in zip(paths, written, strict=True):
         with replacing(out / path.name) as temporary:
             temporary.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8", newline="\n")

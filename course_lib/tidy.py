@@ -47,12 +47,19 @@ def tidy(notebook):
                 output.data["image/png"] = base64.b64encode(smaller(picture)).decode()
 
 
+def read_notebook(path):
+    """A notebook file; ValueError where it is none."""
+    try:
+        return nbformat.read(path, 4)
+    except (ValueError, AttributeError, nbformat.ValidationError) as error:
+        raise ValueError(f"{path}: expected a notebook in JSON ({' '.join(str(error).split())[:80]})") from error
+
+
 def tidy_files(paths):
     """Tidy notebooks in place; returns their sizes in bytes. ValueError for a path that is no notebook."""
     for path in paths:
         check(Path(path).suffix == ".ipynb" and Path(path).is_file(), "paths", "notebooks (.ipynb) that exist", path)
-    for path in map(Path, paths):
-        notebook = nbformat.read(path, 4)
+    for path, notebook in [(Path(path), read_notebook(path)) for path in paths]:
         tidy(notebook)
         with replacing(path) as temporary:
             temporary.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8", newline="\n")

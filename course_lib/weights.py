@@ -129,8 +129,13 @@ def load_state(name="glow", folder=FOLDER):
 def load_model(name="glow", device="cpu", folder=FOLDER):
     """A trained model, in float32, frozen for inference. Raises as `load_state`."""
     recipe, state = load_state(name, folder)
-    model = MODELS[recipe["model"]](**recipe["config"])
-    model.load_state_dict(state)
+    try:
+        model = MODELS[recipe["model"]](**recipe["config"])
+        model.load_state_dict(state)
+    except (TypeError, ValueError, RuntimeError) as error:
+        path = Path(folder) / recipe["file"]
+        wanted = f"{path}: expected the weights of {recipe['model']} {recipe['config']}"
+        raise RuntimeError(f"{wanted} ({' '.join(str(error).split())[:200]})") from error
     return model.to(device).freeze()
 
 

@@ -13,7 +13,7 @@ import matplotlib.pyplot as plt
 import torch
 from IPython.display import display
 
-from course_lib.common import check
+from course_lib.common import check, check_calls, check_count, check_number
 from course_lib.plots import COLORS
 
 
@@ -28,6 +28,7 @@ def png(figure, dpi=90):
 def choice(values, start=None, label="", format=str):
     """A slider over given values (a keyboard's arrows move it): a `SelectionSlider`."""
     values = list(values)
+    check(len(values) > 0, "values", "at least one value", values)
     start = values[0] if start is None else start
     check(start in values, "start", f"one of {values}", start)
     options = [(format(value), value) for value in values]
@@ -40,9 +41,11 @@ def menu(values, start=None, label=""):
 
     Not a drop-down menu: JupyterLab takes the arrow keys away from one, to go from cell to cell.
     """
-    style = {"description_width": "120px", "button_width": "auto"}
-    start = next(iter(values)) if start is None else start
-    return ipywidgets.ToggleButtons(options=list(values), value=start, description=label, style=style)
+    style, values = {"description_width": "120px", "button_width": "auto"}, list(values)
+    check(len(values) > 0, "values", "at least one value", values)
+    start = values[0] if start is None else start
+    check(start in values, "start", f"one of {values}", start)
+    return ipywidgets.ToggleButtons(options=values, value=start, description=label, style=style)
 
 
 class Explorer(ipywidgets.VBox):
@@ -56,6 +59,7 @@ class Explorer(ipywidgets.VBox):
     """
 
     def __init__(self, draw, alt, **controls):
+        check_calls("draw", draw, "__call__")
         self.draw, self.controls, self.pictures = draw, controls, {}
         self.picture, self.message = ipywidgets.Image(format="png"), ipywidgets.HTML()
         self.picture.add_class("course-picture")
@@ -83,12 +87,17 @@ class Explorer(ipywidgets.VBox):
             raise
 
 
+def display_with_picture(widget, picture, alt):
+    """Display a widget; a picture, the bytes of a PNG file, and its words are its plain form, for readers without a
+    kernel."""
+    plain = {"image/png": base64.b64encode(picture).decode(), "text/plain": alt}
+    display(widget._repr_mimebundle_() | plain, raw=True, include=None)
+
+
 def explore(draw, alt, **controls):
     """Display an `Explorer`, with the picture of its starting values as its plain form."""
     explorer = Explorer(draw, alt, **controls)
-    fallback = {"image/png": base64.b64encode(explorer.picture.value).decode(), "text/plain": alt}
-    bundle = explorer._repr_mimebundle_()
-    display(bundle | fallback, raw=True, include=None)
+    display_with_picture(explorer, explorer.picture.value, alt)
 
 
 class Banana:
@@ -98,6 +107,8 @@ class Banana:
     """
 
     def __init__(self, s1=1.0, s2=0.2, a=0.7):
+        check_number("s1", s1, positive=True)
+        check_number("s2", s2, positive=True)
         self.s1, self.s2, self.a = s1, s2, a
 
     def encode(self, x):
@@ -111,6 +122,8 @@ class Banana:
 
 def descend(objective, start, step, steps):
     """Gradient descent with a fixed step from a point [1, 2]: the path [steps + 1, 2], cut where it diverges."""
+    check_number("step", step, positive=True)
+    check_count("steps", steps)
     path, u = [start], start
     for _ in range(steps):
         u = u.detach().requires_grad_()

@@ -25,8 +25,9 @@ LAYERS = [
     ["scores"],
     ["methods"],
     ["experiments"],
-    ["couplings", "coverage", "domains", "gallery"],
-    ["student", "links", "tidy"],
+    ["couplings", "coverage", "domains", "gallery", "tidy"],
+    ["sweeps"],
+    ["student", "links"],
     ["__main__"],
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}

@@ -239,7 +239,7 @@ def test_a_recipe_out_of_range_is_refused(change):
 def test_bad_arguments_are_named(folders, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match=r"model: expected one of \['glow'.* got 'gan'"):
         Recipe(model="gan")
-    with pytest.raises(ValueError, match="every: expected a number of steps from 1, got 0"):
+    with pytest.raises(ValueError, match="every: expected an integer >= 1, got 0"):
         train(recipe(), folders, tmp_path, every=0)
     with pytest.raises(ValueError, match="data: expected at least one folder"):
         train(recipe(), [], tmp_path)

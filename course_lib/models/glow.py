@@ -14,6 +14,7 @@ import math
 import torch
 from torch import nn
 
+from course_lib.common import check, check_batch, check_count, check_input, check_number, check_precision
 from course_lib.models.flow_layers import Coupling, CouplingNet, FlowStep, HaarSqueeze
 from course_lib.models.reversible import in_sequence, reversible
 
@@ -44,12 +45,14 @@ class Glow(nn.Module):
 
     def __init__(self, size=64, channels=3, steps=8, widths=(96, 128, 192, 256), scale="bounded", seed=0):
         super().__init__()
-        if scale not in SCALES:
-            raise ValueError(f"scale: expected one of {SCALES}, got {scale!r}")
-        if steps < 1:
-            raise ValueError(f"steps: expected at least 1 step of flow a level, got {steps}")
-        if size % 2 ** len(widths):
-            raise ValueError(f"size: expected a multiple of {2 ** len(widths)} for {len(widths)} levels, got {size}")
+        check(scale in SCALES, "scale", f"one of {SCALES}", repr(scale))
+        check(len(widths) > 0, "widths", "a width for each level, at least one", list(widths))
+        check(steps >= 1, "steps", "at least 1 step of flow a level", steps)
+        for name, values in {"size": [size], "channels": [channels], "steps": [steps], "widths": widths}.items():
+            for value in values:
+                check_count(name, value, low=1)
+        levels = len(widths)
+        check(size % 2**levels == 0, "size", f"a multiple of {2**levels} for {levels} levels", size)
         self.config = {"size": size, "channels": channels, "steps": steps, "widths": list(widths)}
         self.config |= {"scale": scale, "seed": seed}
         generator = torch.Generator().manual_seed(seed)
@@ -76,8 +79,7 @@ class Glow(nn.Module):
 
     def _check_images(self, x):
         c, s = self.config["channels"], self.config["size"]
-        if x.dim() != 4 or x.shape[1:] != (c, s, s):
-            raise ValueError(f"x: expected images of shape [B, {c}, {s}, {s}], got {list(x.shape)}")
+        check_input("x", x, (c, s, s), next(self.parameters()))
 
     def encode(self, x):
         """(z, log|det J_E(x)|) = (E(x), …), of shapes [B, D] and [B], for images x [B, C, size, size]."""
@@ -96,8 +98,7 @@ class Glow(nn.Module):
 
     def decode(self, z):
         """x = D(z), [B, C, size, size], for latents z [B, D]; not clipped to [0, 1]."""
-        if z.dim() != 2 or z.shape[1] != self.dim:
-            raise ValueError(f"z: expected latents of shape [B, {self.dim}], got {list(z.shape)}")
+        check_input("z", z, (self.dim,), next(self.parameters()))
         sizes = [math.prod(shape) for shape in reversed(self.shapes)]
         latents = [
             part.reshape(-1, *shape) for part, shape in zip(z.split(sizes, 1), reversed(self.shapes), strict=True)
@@ -122,6 +123,8 @@ class Glow(nn.Module):
 
     def sample(self, count, temperature=1.0, generator=None):
         """x = D(T ε), ε ~ N(0, I): `count` images, [count, C, size, size]."""
+        check_count("count", count, low=1)
+        check_number("temperature", temperature)
         parameter = next(self.parameters())
         z = torch.randn(count, self.dim, generator=generator, dtype=parameter.dtype).to(parameter.device)
         return self.decode(temperature * z)
@@ -138,6 +141,7 @@ class Glow(nn.Module):
 
     def mixed_precision(self, dtype):
         """Run the coupling networks, and nothing else, in `dtype` (torch.bfloat16, torch.float16; None: as input)."""
+        check_precision(dtype)
         for module in self.modules():
             if isinstance(module, CouplingNet):
                 module.precision = dtype
@@ -152,8 +156,8 @@ class Glow(nn.Module):
     def initialize(self, x):
         """Data-dependent initialization of every actnorm from a batch of images; marks the model as initialized."""
         self._check_images(x)
-        if len(x) < 2:
-            raise ValueError(f"x: expected at least 2 images to initialize from, got {len(x)}")
+        check_batch("x", x)
+        check(len(x) > 1, "x", "at least 2 images to initialize from", len(x))
         h = x - 0.5
         for level, (squeeze, steps) in enumerate(zip(self.squeezes, self.levels, strict=True)):
             h = squeeze(h)
@@ -168,6 +172,9 @@ class Glow(nn.Module):
 
 def dequantize(images, sigma=0.0, generator=None):
     """Continuous images from 8-bit ones k/255: x + u/255 + σ ε, with u uniform on [-1/2, 1/2] and ε ~ N(0, I)."""
+    got = getattr(images, "dtype", type(images).__name__)
+    check(torch.is_tensor(images) and images.is_floating_point(), "images", "a float tensor", got)
+    check_number("sigma", sigma)
     u = torch.rand(images.shape, generator=generator, device=images.device, dtype=images.dtype) - 0.5
     noise = torch.randn(images.shape, generator=generator, device=images.device, dtype=images.dtype) if sigma else 0
     return images + u / 255 + sigma * noise

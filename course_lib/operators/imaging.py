@@ -19,7 +19,9 @@ class Identity(Operator):
         check_images("x", x)
         return x
 
-    T = forward
+    def T(self, y):
+        check_images("y", y)
+        return y
 
 
 class Mask(Operator):
@@ -48,12 +50,16 @@ class Mask(Operator):
         return self._values[key]
 
     def forward(self, x):
-        check_images("x", x, self.mask.device)
-        fits = x.shape[2:] == self.mask.shape[1:] and len(self.mask) in (1, x.shape[1])
-        check(fits, "x", f"images that fit the mask {list(self.mask.shape)}", x.shape)
-        return x * self.values(x.dtype)
+        return self._hide("x", x)
 
-    T = forward
+    def T(self, y):
+        return self._hide("y", y)
+
+    def _hide(self, name, x):
+        check_images(name, x, self.mask.device)
+        fits = x.shape[2:] == self.mask.shape[1:] and len(self.mask) in (1, x.shape[1])
+        check(fits, name, f"images that fit the mask {list(self.mask.shape)}", x.shape)
+        return x * self.values(x.dtype)
 
 
 class Blur(Operator):

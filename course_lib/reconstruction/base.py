@@ -49,6 +49,11 @@ def check_problem(y, A, model, lam, x0, truth, name="lam", start="x0"):
     return per_image(name, lam, y)
 
 
+def check_truth(truth, x):
+    """Raise ValueError unless truth is None or has the shape of the images x."""
+    check(truth is None or truth.shape == x.shape, "truth", f"images {list(x.shape)}", getattr(truth, "shape", None))
+
+
 def origin(y, model):
     """z = 0 for each image of y, [B, D]."""
     return torch.zeros(len(y), model.dim, dtype=y.dtype, device=y.device)
@@ -66,8 +71,7 @@ def minimize(objective, start, optimizer, steps, lr, image_of, problem, truth, d
     (y, A), curves = problem, {"data": [], "psnr": [], "latent": []}
     if truth is not None:
         with torch.no_grad():
-            shape = image_of(start)[0].shape
-        check(truth.shape == shape, "truth", f"images {list(shape)}", truth.shape)
+            check_truth(truth, image_of(start)[0])
 
     @torch.no_grad()
     def record(k, u):

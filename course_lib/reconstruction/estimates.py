@@ -12,6 +12,7 @@ from course_lib.reconstruction.base import (
     bayesian,
     centre,
     check_problem,
+    check_truth,
     map_objective,
     minimize,
     origin,
@@ -99,6 +100,7 @@ def splitting(y, A, model, lam, x0=None, *, sigma=0.01, start=0.1, steps=10, inn
     check_calls("A", A, "prox")
     lam = check_problem(y, A, model, lam, x0, truth)
     x = v = warm_start(y, A, sigma) if x0 is None else x0
+    check_truth(truth, x)
     evaluations, rows = torch.zeros(len(y), dtype=torch.long, device=y.device), []
     for s in progress(torch.logspace(math.log10(start), math.log10(sigma), steps).tolist(), disable=disable):
         # In units of ρ the first half is a MAP estimate with A = I, y = v and λ/ρ = s²/2.

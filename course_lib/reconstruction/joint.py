@@ -13,7 +13,7 @@ import torch
 
 from course_lib.common import check, check_calls, check_count, check_number, column, progress
 from course_lib.metrics import psnr
-from course_lib.reconstruction.base import centre, check_problem, minimize, origin
+from course_lib.reconstruction.base import centre, check_problem, check_truth, minimize, origin
 from course_lib.results import Reconstruction, data_term
 from course_lib.solvers import lbfgs
 
@@ -67,6 +67,7 @@ def joint_map(
     evaluations, rows = torch.zeros(len(y), dtype=torch.long, device=y.device), []
     with torch.no_grad():
         x = best_image(z, y, A, model, lam, start)
+    check_truth(truth, x)
     for eta_k in progress(torch.logspace(math.log10(start), math.log10(eta), steps).tolist(), disable=disable):
         objective = alternating(x, model, eta_k) if method == "alternate" else reduced(y, A, model, lam, eta_k)
         half = lbfgs(objective, best_start(x, z, model, eta_k), steps=inner)

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from course_lib.common import check, check_calls, check_count, check_images
 from course_lib.metrics import psnr
 from course_lib.patches import extract
-from course_lib.reconstruction.base import check_problem, warm_start
+from course_lib.reconstruction.base import check_problem, check_truth, warm_start
 from course_lib.results import Reconstruction, data_term
 from course_lib.solvers import lbfgs
 
@@ -64,6 +64,7 @@ def patch_map(
     check_calls("flow", flow, "encode", "config")
     lam, p = check_problem(y, A, flow, lam, x0, truth), flow.config["size"]
     x, rows = warm_start(y, A, sigma) if x0 is None else x0, {"data": [], "psnr": []}
+    check_truth(truth, x)
     generator = torch.Generator().manual_seed(seed)
     evaluations = torch.zeros(len(y), dtype=torch.long, device=y.device)
     for _ in range(rounds):

@@ -231,7 +231,7 @@ def sample_posterior(
     zeros = origin(y, model)
     m, L = reference or (zeros, None)
     z0 = m if z0 is None else z0
-    for name, value, shape in (("z0", z0, zeros.shape), ("reference", m, zeros.shape), ("reference", L, None)):
+    for name, value, shape in (("reference", m, zeros.shape), ("reference", L, None), ("z0", z0, zeros.shape)):
         shape = (*zeros.shape, model.dim) if shape is None else shape
         check(value is None or value.shape == shape, name, f"shape {list(shape)}", getattr(value, "shape", value))
     run = Chains((y, A, model, sigma, eta), z0, (m, L), method, chains, seeds, leaps if method == "hmc" else 1)

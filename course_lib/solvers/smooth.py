@@ -2,7 +2,17 @@
 
 import torch
 
-from course_lib.common import check, check_count, check_like, check_number, check_run, column, dot, progress
+from course_lib.common import (
+    check,
+    check_batch,
+    check_count,
+    check_like,
+    check_number,
+    check_run,
+    column,
+    dot,
+    progress,
+)
 from course_lib.solvers.base import Result, Trace, evaluate
 
 
@@ -178,6 +188,7 @@ def conjugate_gradient(apply, b, x0=None, steps=100, tolerance=1e-6, callback=No
     check_like("x0", x, b, "b")
     Mx = apply(x)
     check(Mx.shape == b.shape, "apply(x0)", f"the shape of b, {list(b.shape)}", Mx.shape)
+    check_batch("apply(x0)", Mx)
     d = r = b - Mx
     rr, bb = dot(r, r), dot(b, b)
     scale, iterations = torch.where(bb > 0, bb, 1), torch.zeros(len(b), dtype=torch.long, device=b.device)

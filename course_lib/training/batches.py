@@ -2,6 +2,7 @@
 
 import torch
 
+from course_lib.common import check
 from course_lib.compressed_sensing import bernoulli_gaussian
 from course_lib.data import load_folder, photograph_crops, to_float
 from course_lib.models.glow import dequantize
@@ -58,8 +59,11 @@ def draw_batch(sets, step, recipe, rank=0, world=1):
     The batch is a function of (seed, step). The first set gives the fraction `share` of it, and all of it in the last
     `finish` of the run; the other sets share the rest in proportion to their sizes.
     """
+    drawn = recipe.model in DRAWN
+    check(drawn or (len(sets) > 0 and all(len(s) for s in sets)), "sets", "sets of images", [len(s) for s in sets])
+    check(0 <= rank < world, "rank", f"0 to {world - 1}", rank)
     generator, count = torch.Generator().manual_seed(step_seed(step, recipe)), recipe.batch
-    if recipe.model in DRAWN:
+    if drawn:
         return DRAWN[recipe.model](recipe.config, count, generator).chunk(world)[rank]
     alone = len(sets) == 1 or step >= (1 - recipe.finish) * recipe.steps
     others = torch.tensor([0.0 if i == 0 else len(s) for i, s in enumerate(sets)])

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from course_lib.common import check, progress
+from course_lib.common import check, check_count, check_number, progress
 from course_lib.data import save_grid
 from course_lib.training.batches import check_data, draw_batch, draw_validation, load_sets, load_validation
 from course_lib.training.losses import LOSSES
@@ -30,6 +30,7 @@ class Objective(nn.Module):
 
     def __init__(self, model, kind):
         super().__init__()
+        check(kind in LOSSES, "kind", f"one of {list(LOSSES)}", repr(kind))
         self.model, self.kind = model, kind
 
     def forward(self, x):
@@ -44,6 +45,7 @@ def random_state(device):
 @torch.no_grad()
 def mean_loss(model, images, recipe):
     """Mean loss of a model on 8-bit validation images with the noise of the recipe, always the same."""
+    check(len(images) > 0, "images", "at least one image", list(images.shape))
     objective, device = Objective(model, recipe.model), next(model.parameters()).device
     with random_state(device):
         torch.manual_seed(0)
@@ -160,8 +162,9 @@ def train(
     rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     if recipe.batch % world:
         raise ValueError(f"batch: expected a multiple of {world} processes, got {recipe.batch}")
-    if every < 1:
-        raise ValueError(f"every: expected a number of steps from 1, got {every}")
+    check_count("every", every, low=1)
+    check_number("minutes", 0.0 if minutes is None else minutes)
+    check(not Path(out).is_file(), "out", "a folder", f"the file {out}")
     check_data(data, recipe)
     with process_group(world, device) as device:
         run = Run(recipe, out, device)

@@ -2,7 +2,9 @@
 
 import math
 from dataclasses import asdict, dataclass, field
+from numbers import Real
 
+from course_lib.common import check_count
 from course_lib.training.losses import LOSSES
 
 
@@ -32,8 +34,10 @@ class Recipe:
             raise ValueError(f"model: expected one of {list(LOSSES)}, got {self.model!r}")
         for name, value in asdict(self).items():
             low, high = int(name in ("steps", "batch")), 1 if name in ("ema", "share", "finish") else 2**32
-            if name not in ("model", "config", "start") and not low <= value <= high:
+            if name not in ("model", "config", "start") and not (isinstance(value, Real) and low <= value <= high):
                 raise ValueError(f"{name}: expected a number from {low} to {high}, got {value}")
+            if name in ("steps", "batch", "warmup", "seed", "photographs"):
+                check_count(name, value)
 
 
 RESTORATION = {"noise": 0.0, "share": 0.35, "finish": 0.0, "photographs": 8000}
