@@ -83,7 +83,7 @@ def run_command(arguments, output, dies_at=None):
 
 
 def start(line, output, **options):
-    process = CONTEXT.Process(target=run_command, args=(line, output), kwargs=options)
+    process = CONTEXT.Process(target=run_command, args=(line, output), kwargs=options, daemon=True)
     process.start()
     return process
 
@@ -149,7 +149,7 @@ def test_killed_while_it_writes_a_command_leaves_nothing_half_written(job, tmp_p
 
 
 def test_the_temporary_file_of_a_living_process_stays(tmp_path):
-    process = CONTEXT.Process(target=hold, args=(tmp_path / "a.csv",))
+    process = CONTEXT.Process(target=hold, args=(tmp_path / "a.csv",), daemon=True)
     process.start()
     wait_for(lambda: any(tmp_path.iterdir()), process)
     (held,) = names(tmp_path)

@@ -135,7 +135,7 @@ def coverages(folder, version, monkeypatch):
     found = {name: torch.full((2,), 1.0 * version) for name in ("claimed", "rms_error", "latent", "rhat")}
     found["coverage"] = torch.full((2, 3), 0.5)
     monkeypatch.setattr(coverage, "load_model", lambda name: None)
-    monkeypatch.setattr(coverage, "load_folder", lambda *args, **options: torch.zeros(2, 3, 8, 8))
+    monkeypatch.setattr(coverage, "load_folder", lambda *args, **options: torch.zeros(2, 3, 8, 8, dtype=torch.uint8))
     monkeypatch.setattr(coverage, "own_faces", lambda model, count: None)
     monkeypatch.setattr(coverage, "measure_faces", lambda *args, **options: found)
     coverage.measure(folder / "coverage.csv", "faces")

@@ -8,6 +8,7 @@ resident set. A notebook that fails stops the run. Linux and macOS only (the mem
 
 import argparse
 import json
+import os
 import platform
 import resource
 import subprocess
@@ -18,7 +19,7 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 
-from course_lib.common import progress
+from course_lib.common import check, progress
 from course_lib.scores import FIGURES, lines, write_text
 
 NOTEBOOKS = FIGURES.with_name("notebooks")
@@ -43,6 +44,27 @@ def measure(path):
     return round(seconds, 1), round(max(cells), 1), round(peak)
 
 
+def measure_apart(path, **environment):
+    """What `measure` gives, from a process of its own: the largest child of a process is kept over its whole life.
+
+    The environment is that of this process with the changes given. RuntimeError, with the trace, for a notebook that
+    fails.
+    """
+    line = [sys.executable, __file__, "--one", str(path)]
+    run = subprocess.run(line, capture_output=True, text=True, env=os.environ | environment)
+    if run.returncode:
+        raise RuntimeError(f"{path.name} failed\n{run.stderr.strip()}")
+    return json.loads(run.stdout.splitlines()[-1])
+
+
+def paths_of(numbers):
+    """The notebooks of the course with these numbers, NN, in this order."""
+    found = {path.stem[:2]: path for path in sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))}
+    missing = [number for number in numbers if number not in found]
+    check(not missing, "notebooks", f"numbers of {sorted(found)}", missing)
+    return [found[number] for number in numbers or found]
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("numbers", nargs="*", metavar="NN", help="these notebooks only (default: all)")
@@ -51,13 +73,10 @@ def main():
     args = parser.parse_args()
     if args.one:
         return print(json.dumps(measure(args.one)))
-    paths = sorted(p for p in NOTEBOOKS.glob("[0-9][0-9]_*.ipynb") if not args.numbers or p.stem[:2] in args.numbers)
-    rows, bar = [], progress(paths)
+    rows, bar = [], progress(paths_of(args.numbers))
     for path in bar:
         bar.set_description(path.stem)
-        # A process each: the largest child of a process is kept over its whole life.
-        run = subprocess.run([sys.executable, __file__, "--one", path], stdout=subprocess.PIPE, check=True, text=True)
-        rows.append([path.stem, *json.loads(run.stdout.splitlines()[-1]), platform.processor() or platform.machine()])
+        rows.append([path.stem, *measure_apart(path), platform.processor() or platform.machine()])
         write_text(args.out, lines(COLUMNS, *rows))
     print(args.out.read_text())
 

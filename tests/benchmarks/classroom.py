@@ -1,0 +1,89 @@
+"""A class on one machine: eight kernels run a notebook each, at once. `figures/classroom.csv`, a row a notebook.
+
+    python tests/benchmarks/classroom.py [--notebooks NN …] [--out FILE]
+
+First each notebook runs alone, then all together; a number may come twice, as in a class that does the same. Every
+kernel has the threads that its notebook sets, and OMP_WAIT_POLICY=PASSIVE, so that threads that wait leave the cores to
+others. Needs psutil, which ipykernel installs; Linux and macOS only.
+"""
+
+import argparse
+import time
+from concurrent.futures import ThreadPoolExecutor, wait
+from pathlib import Path
+
+import psutil
+from timing import machine
+
+from course_lib.common import progress
+from course_lib.scores import FIGURES, lines, write_text
+from notebooks import measure_apart, paths_of
+
+NOTEBOOKS = ("00", "01", "02", "03", "09", "12", "14", "17")
+COLUMNS = ("notebook", "seconds_alone", "seconds_together", "slowdown", "peak_mb_alone", "peak_mb_together")
+COLUMNS += ("finished", "machine")
+"""`slowdown` is seconds together / alone, `peak_mb` the largest resident set of a kernel, `finished` yes or the error.
+The last row, `all`: seconds of all one after the other and of all together, and the most memory that the kernels took
+at one time, in which what they share counts once."""
+
+
+def run(path):
+    """(seconds, peak memory in MB, "yes") of a notebook; ("", "", the last line of its trace) where it fails."""
+    try:
+        seconds, _, peak = measure_apart(path, OMP_WAIT_POLICY="PASSIVE")
+    except RuntimeError as error:
+        return "", "", str(error).splitlines()[-1].replace(",", ";")
+    return seconds, peak, "yes"
+
+
+def kernels_memory():
+    """MB that all kernels take now: they are the children of this process's children. Shared pages count once on Linux;
+    elsewhere, once a kernel."""
+    ours, total = psutil.Process(), 0
+    kernels = {p for child in ours.children() for p in child.children(recursive=True)}
+    for kernel in kernels:
+        try:
+            memory = kernel.memory_full_info()
+        except psutil.Error:  # it has ended meanwhile
+            continue
+        total += getattr(memory, "pss", memory.rss)
+    return total / 2**20
+
+
+def run_together(paths, pause=0.5):
+    """(what `run` gives of each notebook, seconds until the last one ended, most MB of all kernels at one time)."""
+    started, peak = time.perf_counter(), 0.0
+    with ThreadPoolExecutor(len(paths)) as pool:
+        runs = [pool.submit(run, path) for path in paths]
+        while wait(runs, timeout=pause).not_done:
+            peak = max(peak, kernels_memory())
+    return [each.result() for each in runs], round(time.perf_counter() - started, 1), round(peak)
+
+
+def table(paths, alone, together, seconds, peak):
+    """The rows of `classroom.csv`; alone: {path: what `run` gave}, together: the same, one a path."""
+    name, rows = machine(), []
+    for path, (mine, memory, state) in zip(paths, together, strict=True):
+        single, single_memory, single_state = alone[path]
+        slowdown = mine / single if mine and single else ""
+        ended = state if single_state == "yes" else single_state
+        rows.append((path.stem, single, mine, slowdown, single_memory, memory, ended, name))
+    failed = sum(row[6] != "yes" for row in rows)
+    total = sum(row[1] for row in rows if row[1])
+    ended = f"{failed} failed" if failed else "yes"
+    return [*rows, ("all", total, seconds, seconds / total if total else "", "", peak, ended, name)]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--notebooks", nargs="+", metavar="NN", default=NOTEBOOKS, help=f"default: {NOTEBOOKS}")
+    parser.add_argument("--out", type=Path, default=FIGURES / "classroom.csv")
+    args = parser.parse_args()
+    paths = paths_of(args.notebooks)
+    alone = {path: run(path) for path in progress(sorted(set(paths)), desc="alone")}
+    write_text(args.out, lines(COLUMNS, *table(paths, alone, *run_together(paths))))
+    print(args.out.read_text(encoding="utf-8"))
+
+
+if __name__ == "__main__":
+    main()
