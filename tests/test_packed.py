@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from course_lib.models import packed
 from course_lib.models.flow_layers import CouplingNet
 from course_lib.models.glow import Glow
 from course_lib.models.packed import PackedNet, available
@@ -108,3 +109,36 @@ def test_a_frozen_flow_is_the_flow():
         value_and_gradient(lambda v: other.encode(v)[0], x), value_and_gradient(lambda v: model.encode(v)[0], x)
     )
     assert all(module.packed for module in other.modules() if isinstance(module, CouplingNet))
+
+
+@pytest.mark.parametrize("direction", ["encode", "decode"])
+def test_torch_func_sees_the_jacobian_of_a_frozen_flow(direction):
+    """⟨u, J v⟩ = ⟨Jᵀ u, v⟩, by jvp and vjp."""
+    generator = torch.Generator().manual_seed(0)
+    model = Glow(size=8, steps=2, widths=(8, 8)).initialize(torch.rand(8, 3, 8, 8, generator=generator))
+    for p in model.parameters():
+        p.data += 0.05 * torch.randn(p.shape, generator=generator)
+    model.freeze()
+    x = torch.rand(1, 3, 8, 8, generator=generator)
+    function, at = (lambda x: model.encode(x)[0], x) if direction == "encode" else (model.decode, model.encode(x)[0])
+    v = torch.randn(at.shape, generator=generator)
+    value, Jv = torch.func.jvp(function, (at,), (v,))
+    u = torch.randn(value.shape, generator=generator)
+    (JTu,) = torch.func.vjp(function, at)[1](u)
+    torch.testing.assert_close((u * Jv).sum(), (JTu * v).sum(), rtol=1e-4, atol=1e-3)
+    torch.testing.assert_close(value, function(at))
+
+
+def test_the_question_draws_no_random_numbers():
+    available.cache_clear()
+    state = torch.get_rng_state()
+    assert available() and torch.equal(torch.get_rng_state(), state)
+
+
+def test_operators_of_another_version_are_left_alone(monkeypatch):
+    monkeypatch.setattr(packed, "convolve", lambda x, *_: x)
+    available.cache_clear()
+    assert not available()
+    monkeypatch.undo()
+    available.cache_clear()
+    assert available()

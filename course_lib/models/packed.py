@@ -11,14 +11,26 @@ import torch
 
 @functools.cache
 def available():
-    """Whether this is an x86 CPU and a PyTorch with the operators."""
-    known = torch.backends.cpu.get_cpu_capability().startswith("AVX") and torch.backends.mkldnn.is_available()
-    return known and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
+    """Whether this is an x86 CPU, and a PyTorch whose operators do here what is expected of them."""
+    if not (torch.backends.cpu.get_cpu_capability().startswith("AVX") and torch.backends.mkldnn.is_available()):
+        return False
+    x = torch.linspace(-1, 1, 60).reshape(1, 3, 4, 5)
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):  # a layer draws its first weights
+            layer = torch.nn.Conv2d(3, 2, 3, padding=1)
+            return torch.allclose(PackedNet([layer], x.shape)(x), layer(x), atol=1e-5)
+    except (AttributeError, TypeError, RuntimeError):  # another version's operators
+        return False
+
+
+def transformed():
+    """Whether torch.func (jvp, vjp, …) is at work, which wants plain operations."""
+    return torch._C._are_functorch_transforms_active()
 
 
 def fits(x):
-    """Whether packed convolutions can run on x: float32 on the CPU."""
-    return x.device.type == "cpu" and x.dtype == torch.float32 and available()
+    """Whether packed convolutions can run on x: float32 on the CPU, outside of torch.func."""
+    return x.device.type == "cpu" and x.dtype == torch.float32 and not transformed() and available()
 
 
 def convolve(x, weight, bias, size, activation="none"):
