@@ -8,16 +8,18 @@ others. Needs psutil, which ipykernel installs; Linux and macOS only.
 """
 
 import argparse
+import re
 import time
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import psutil
+from one_notebook import measure_apart
 from timing import machine
 
 from course_lib.common import progress
 from course_lib.scores import FIGURES, lines, write_text
-from notebooks import measure_apart, paths_of
+from notebooks import paths_of
 
 NOTEBOOKS = ("00", "01", "02", "03", "09", "12", "14", "17")
 COLUMNS = ("notebook", "seconds_alone", "seconds_together", "slowdown", "peak_mb_alone", "peak_mb_together")
@@ -32,7 +34,7 @@ def run(path):
     try:
         seconds, _, peak = measure_apart(path, OMP_WAIT_POLICY="PASSIVE")
     except RuntimeError as error:
-        return "", "", str(error).splitlines()[-1].replace(",", ";")
+        return "", "", re.sub(r"\x1b\[[\d;]*m", "", str(error).splitlines()[-1]).replace(",", ";")
     return seconds, peak, "yes"
 
 
