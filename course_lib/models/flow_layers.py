@@ -120,14 +120,10 @@ class FusedAffine(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx, y_grad, logdet_grad):
         log_s, s, y = ctx.saved_tensors
-        shape = (len(y), 2 * y.shape[1], *y.shape[2:])
-        h_grad = torch.empty(shape, dtype=y.dtype, device=y.device, memory_format=torch.channels_last)
-        t_grad, s_grad = h_grad.chunk(2, 1)
-        torch.mul(y_grad, s, out=t_grad)
-        torch.mul(y_grad, y, out=s_grad)
-        s_grad += logdet_grad[:, None, None, None]
+        s_grad = (y_grad * y).add_(logdet_grad[:, None, None, None])
         s_grad *= 1 - s if ctx.kind == "sigmoid" else 1 - (log_s / math.log(2)).square_()
-        return h_grad, t_grad, None
+        t_grad = y_grad * s
+        return torch.cat([t_grad, s_grad], 1), t_grad, None
 
 
 class Coupling(nn.Module):

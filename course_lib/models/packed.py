@@ -82,5 +82,6 @@ class PackedFunction(torch.autograd.Function):
         g, hidden = g.contiguous(memory_format=torch.channels_last), reversed(ctx.saved_tensors)
         for (weight, size), h in zip(ctx.net.backward, [*hidden, None], strict=True):
             g = convolve(g, weight, None, size)
-            g = g if h is None else torch.ops.aten.threshold_backward(g, h, 0)
+            if h is not None:  # 0 where ReLU cut off
+                torch.ops.aten.threshold_backward.grad_input(g, h, 0, grad_input=g)
         return g, None

@@ -130,7 +130,7 @@ def run(options):
             if time.perf_counter() - began > 60 * options.minutes:
                 break
         for task in TASKS:
-            yield summary(task, [r for r in table if r["task"] == task])
+            yield from summary(task, [r for r in table if r["task"] == task])
 
 
 def table_of(task, found):
@@ -141,9 +141,13 @@ def table_of(task, found):
 
 
 def summary(task, rows):
-    """The recommended method against the 200 steps of the protocol."""
-    best = next(r for r in rows if r["method"] == "recommended")
-    setting = f"{task}; {best['images']} faces; within {CLOSE} dB of its last PSNR"
-    evaluations = best["evaluations"]
-    against = "200 steps of Adam"
-    return row(__name__, "recommended", setting, evaluations, STEPS, "evaluations", against, evaluations / STEPS, 0.25)
+    """The recommended method and the MAP from the TV image against the 200 steps of the protocol."""
+    for method in ("recommended", "map"):
+        found = next(r for r in rows if r["method"] == method)
+        setting, against = f"{task}; {found['images']} faces", "200 steps of Adam"
+        for what, name in (("its last PSNR", "evaluations"), ("the protocol's PSNR", "evaluations_to_protocol")):
+            count = found[name]
+            measure = f"{method}; within {CLOSE} dB of {what}"
+            ratio = "" if count is None else count / STEPS
+            aim = 0.25 if method == "recommended" else ""
+            yield row(__name__, measure, setting, count, STEPS, "evaluations", against, ratio, aim)
