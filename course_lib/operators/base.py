@@ -64,7 +64,8 @@ class Operator(torch.nn.Module):
             return self.T((r / (self.gram + rho)).to(r.dtype))
         residual = self.T(r)
         w, p, rr = torch.zeros_like(residual), residual, residual.square().sum((1, 2, 3), keepdim=True)
-        stop = tol**2 * rr
+        # Beyond the precision of the numbers the steps would follow the rounding errors, which ρ → 0 makes large.
+        stop = max(tol, 4 * torch.finfo(r.dtype).eps) ** 2 * rr
         for _ in range(iterations):
             active = rr > stop
             q = self.T(self(p)) + rho * p

@@ -267,7 +267,9 @@ def split_rhat(samples):
     n = len(samples) // 2
     halves = torch.cat([samples[:n], samples[n : 2 * n]], 1)
     within, between = halves.var(0).mean(0), halves.mean(0).var(0)
-    return ((n - 1) / n + between / within).sqrt()
+    # Chains that never move: 1 where they are at one place, ∞ where they are at several.
+    ratio = torch.where(between > 0, between / within, 0)
+    return ((n - 1) / n * (within > 0) + (within == 0) + ratio).sqrt()
 
 
 def effective_size(samples):
@@ -282,7 +284,7 @@ def effective_size(samples):
     autocovariance = torch.fft.irfft(spectrum, 2 * n, dim=0)[:n].mean(1) / n
     within = autocovariance[0] * n / (n - 1)
     total = within * (n - 1) / n + samples.mean(0).var(0)
-    rho = 1 - (within - autocovariance * n / (n - 1)) / total
+    rho = 1 - (within - autocovariance * n / (n - 1)) / torch.where(total > 0, total, 1)
     pairs = rho[: n // 2 * 2].unflatten(0, (-1, 2)).sum(1)
     positive = (pairs > 0).long().cumprod(0)
     time = (2 * (pairs * positive).sum(0) - 1).clamp_min(1 / math.log10(max(10, n * chains)))
