@@ -432,3 +432,38 @@ def test_transformed_refuses_what_is_not_orthonormal(W, message):
     for call in (phi, lambda v: phi.prox(v, 0.1)):
         with pytest.raises(ValueError, match=f"W: expected an orthonormal W.*{message}"):
             call(v)
+
+
+def test_a_box_may_be_a_point():
+    x = torch.rand(1, 1, 2, 2)
+    assert (Box(0.5, 0.5).prox(x, 1.0) == 0.5).all()
+
+
+@pytest.mark.parametrize("size", [1e-3, 1.0, 1e3])
+def test_the_tolerance_of_an_orthonormal_transform_is_relative(size):
+    class Stretched:
+        def __init__(self, factor):
+            self.factor = factor
+
+        def __call__(self, x):
+            return self.factor * x
+
+        T = __call__
+
+    x = size * torch.rand(2, 1, 4, 4, dtype=torch.float64)
+    Transformed(L1(), Stretched(1 + 0.5 * Transformed.tolerance))(x)
+    with pytest.raises(ValueError, match="W: expected an orthonormal W"):
+        Transformed(L1(), Stretched(1 + 2 * Transformed.tolerance))(x)
+
+
+def test_the_bound_of_the_gradient_is_tight():
+    rows, columns = torch.meshgrid(torch.arange(64), torch.arange(64), indexing="ij")
+    x = (1.0 - 2 * ((rows + columns) % 2))[None, None]
+    assert 0.98 * TV.norm_squared < gradient(x).square().sum() / x.square().sum() <= TV.norm_squared
+
+
+@pytest.mark.parametrize("scale", [2.0**-9, 2.0**9])
+def test_the_prox_of_tv_does_not_depend_on_the_unit(scale):
+    """prox_{cτ}(c v) = c prox_τ(v), to the last bit for a power of two: it stops at the same iteration."""
+    phi, v = TV(tolerance=1e-2), torch.rand(2, 3, 12, 10, dtype=torch.float64)
+    assert torch.equal(phi.prox(scale * v, scale * 0.1), scale * phi.prox(v, 0.1))
