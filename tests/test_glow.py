@@ -4,6 +4,8 @@ import math
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch.autograd.functional import jacobian
 
 from course_lib.models.flow_layers import Coupling, CouplingNet, FlowStep, FusedAffine, HaarSqueeze, InvertibleConv
@@ -59,6 +61,30 @@ def test_log_determinant_is_that_of_the_jacobian(either):
     x = images(1)
     J = jacobian(flat_encoder(either, x.shape[1:]), x.flatten())
     assert (either.encode(x)[1] - torch.linalg.slogdet(J)[1]).abs().max() < 1e-8
+
+
+@settings(max_examples=15, deadline=None, derandomize=True)
+@given(
+    scale=st.sampled_from(SCALES),
+    channels=st.integers(1, 3),
+    widths=st.lists(st.integers(1, 5), min_size=1, max_size=2),
+    multiple=st.integers(1, 2),
+    steps=st.integers(1, 3),
+    count=st.integers(1, 3),
+    frozen=st.booleans(),
+)
+def test_laws_for_all_architectures(scale, channels, widths, multiple, steps, count, frozen):
+    """Inverse both ways, the log-determinant of the Jacobian, and an image alone as in a batch."""
+    size = multiple * 2 ** len(widths) if len(widths) == 1 or channels == 1 else 2 ** len(widths)
+    model = flow(scale, channels, size, widths, steps)
+    model = model.freeze() if frozen else model
+    x, z = images(count, channels, size), torch.randn(count, model.dim, dtype=torch.float64)
+    found, logdet = model.encode(x)
+    assert (model.decode(found) - x).abs().max() < 1e-9 and (model.encode(model.decode(z))[0] - z).abs().max() < 1e-8
+    J = jacobian(flat_encoder(model, x.shape[1:]), x[-1].flatten())
+    assert abs(logdet[-1] - torch.linalg.slogdet(J)[1]) < 1e-8
+    alone = model.encode(x[-1:])
+    assert (alone[0] - found[-1:]).abs().max() < 1e-10 and abs(alone[1] - logdet[-1]).max() < 1e-10
 
 
 def test_log_determinant_of_images_in_a_batch_differs_unless_additive(model):

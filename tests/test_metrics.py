@@ -109,7 +109,13 @@ def test_laws(height, width, channels, scale, seed):
         torch.testing.assert_close(metric(scale * x, scale * reference, scale), score)  # units do not matter
         torch.testing.assert_close(metric(x.transpose(2, 3), reference.transpose(2, 3)), score)
         torch.testing.assert_close(metric(x[1:2], reference[1:2]), score[1:2], rtol=1e-12, atol=0)  # image by image
-    torch.testing.assert_close(sam(scale * x, reference), sam(x, reference))
+    angle = sam(x, reference)
+    torch.testing.assert_close(sam(scale * x, reference), angle)
+    torch.testing.assert_close(sam(reference, x), angle)
+    torch.testing.assert_close(sam(x[1:2], reference[1:2]), angle[1:2], rtol=1e-12, atol=0)
+    for metric in (psnr, ssim, sam):
+        single, double = metric(x.float(), reference.float()), metric(x, reference)
+        torch.testing.assert_close(single, double.float(), rtol=1e-5, atol=1e-5)
     assert (ssim(x, reference) <= 1).all()
 
 

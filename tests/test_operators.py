@@ -251,6 +251,43 @@ def test_mask_and_downsample_adjoint_for_all_sizes(height, width, k, missing, se
     assert abs((A(x) * y).sum() - (x * A.T(y)).sum()) <= 1e-10 * x.norm() * y.norm()
 
 
+MULTIPLES = {
+    **dict.fromkeys(["downsample2", "compose", "compose_three", "scaled", "counted", "tight_frame", "undecimated"], 2),
+    **dict.fromkeys(["stack_shapes", "camera"], 2),
+    **dict.fromkeys(["downsample3", "subsample"], 3),
+    **dict.fromkeys(["subsampled_wavelet", "wavelet_haar", "wavelet_of_signals"], 4),
+    "wavelet_db4": 8,
+}
+"""What must divide height and width; the other operators take any from 3."""
+
+
+@pytest.mark.parametrize("name", REGISTRY)
+@settings(max_examples=8, deadline=None, derandomize=True)
+@given(
+    channels=st.integers(1, 3),
+    frame=st.tuples(st.integers(0, 5), st.integers(0, 5)),
+    batch=st.integers(1, 3),
+    dtype=st.sampled_from([torch.float32, F64]),
+    seed=st.integers(0, 99),
+)
+def test_laws_for_all_shapes(name, channels, frame, batch, dtype, seed):
+    """Adjoint, linear, of the dtype of the images, and the same for an image alone."""
+    k = MULTIPLES.get(name)
+    height, width = (k * (1 + n // 2) if k else 3 + n for n in frame)
+    channels = 2 * channels if name == "adjoint_frame" else channels
+    A = REGISTRY[name][0](channels, height, width)
+    x, other = (noise(batch, channels, height, width, seed=seed + i).to(dtype) for i in range(2))
+    Ax = A(x)
+    y = noise(*Ax.shape, seed=seed + 2).to(dtype)
+    back, tol = A.T(y), 1e-10 if dtype == F64 else 1e-4
+    assert Ax.dtype == back.dtype == dtype and back.shape == x.shape
+    scale = Ax.norm() * y.norm() + x.norm() * back.norm()
+    assert abs((Ax * y).sum() - (x * back).sum()) <= tol * scale
+    close(A(2 * x - 3 * other), 2 * Ax - 3 * A(other), tol)
+    close(A(x[-1:]), Ax[-1:], tol)
+    close(A.T(y[:1]), back[:1], tol)
+
+
 def test_composition_laws():
     A, B, C = Downsample(2), Blur(kernel(3, 5)), Mask(random_mask(6, 10, 0.4, 2))
     x, y = noise(2, 3, 6, 10), noise(2, 3, 3, 5, seed=1)

@@ -31,6 +31,12 @@ TVS = {
     "uncoupled": TV(coupled=False, **EXACT),
     "anisotropic uncoupled": TV(isotropic=False, coupled=False, **EXACT),
 }
+TV_OPTIONS = {
+    "tv isotropic": (True, True),
+    "tv anisotropic": (False, True),
+    "tv uncoupled": (True, False),
+    "tv anisotropic uncoupled": (False, False),
+}
 DEVICES = ["cpu", *["cuda"] * torch.cuda.is_available()]
 
 
@@ -215,6 +221,30 @@ def test_prox_laws(name, seed, tau, height, width):
     for x in (v, 0 * v, other.clamp(0, 1), Pv + 0.01 * (other - Pv), (1 + 1e-3) * Pv) if tau else ():
         worse = tau * (phi(x) - phi(Pv)) + 0.5 * ((x - v).square().sum() - (Pv - v).square().sum())
         assert worse >= (0.5 * (x - Pv).square().sum() if name in CONVEX else 0) - 1e-5 * (name[:2] == "tv") - 1e-9
+
+
+NORMS = [name for name in CONVEX if name not in ("box", "squared l2")]
+
+
+@pytest.mark.parametrize("name", NORMS)
+@settings(max_examples=8, deadline=None, derandomize=True)
+@given(
+    shape=st.tuples(st.integers(1, 3), st.integers(1, 6), st.integers(1, 6)),
+    taus=st.lists(st.floats(0.0, 0.5), min_size=1, max_size=3),
+    dtype=st.sampled_from([torch.float32, torch.float64]),
+    seed=st.integers(0, 10**6),
+)
+def test_moreau_identity_for_all_shapes(name, shape, taus, dtype, seed):
+    """A norm φ: v = Pv + (v − Pv) with ⟨v − Pv, Pv⟩ = τ φ(Pv) and ⟨v − Pv, u⟩ <= τ φ(u) for all u; each image with a τ
+    of its own, and as if it were alone."""
+    phi = TV(*TV_OPTIONS[name], 2000, 1e-5) if name in TV_OPTIONS else REGULARIZERS[name](*shape)
+    v, u = (4 * images(len(taus), *shape, seed=seed + i).to(dtype) - 1.5 for i in range(2))
+    tau, slack = torch.tensor(taus, dtype=dtype), 1e-3 * v.flatten(1).norm(dim=1).square() + 1e-6
+    x = phi.prox(v, tau)
+    assert x.dtype == dtype
+    inner = [((v - x) * w).flatten(1).sum(1) for w in (x, u)]
+    assert ((inner[0] - tau * phi(x)).abs() <= slack).all() and (inner[1] <= tau * phi(u) + slack).all()
+    torch.testing.assert_close(phi.prox(v[-1:], taus[-1]), x[-1:], rtol=0, atol=1e-3)
 
 
 def smoothed(name, x, eps):
