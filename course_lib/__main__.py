@@ -17,6 +17,8 @@ from course_lib.links import repository, stamp_all
 from course_lib.methods import METHODS
 from course_lib.scores import FIGURES, TASKS, read_scores
 from course_lib.student import nbgrader_version, student_version, write_versions
+from course_lib.sweeps import METHODS as SWEEP_METHODS
+from course_lib.sweeps import measure as measure_sweeps
 from course_lib.tidy import tidy_files
 from course_lib.training.commands import add_export, add_train
 
@@ -51,6 +53,7 @@ def build_parser():
         add_couplings,
         add_domains,
         add_coverage,
+        add_sweeps,
         add_figures,
         add_student,
         add_links,
@@ -130,6 +133,26 @@ def add_coverage(commands):
 def run_coverage(args):
     """Measure the table of coverages."""
     rows = measure_coverage(args.out, args.data, args.images)
+    print(f"{args.out}: {len(rows)} rows")
+
+
+def add_sweeps(commands):
+    """`sweeps`: what λ does to one face."""
+    about = "restore the astronaut with λ below and above the tuned one, by every method; goes on where it was stopped"
+    parser = commands.add_parser("sweeps", help=about, description=about)
+    parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
+    parser.add_argument("--methods", nargs="+", choices=SWEEP_METHODS, default=list(SWEEP_METHODS))
+    parser.add_argument("--out", default=FIGURES / "lambda_sweep.csv", help="default: figures/lambda_sweep.csv")
+    text = "finished cells (default: figures/lambda_cells)"
+    parser.add_argument("--cells", default=FIGURES / "lambda_cells", help=text)
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.set_defaults(command=run_sweeps)
+
+
+def run_sweeps(args):
+    """Measure the sweeps, or go on with them."""
+    device = choose_device(args.device)
+    rows = measure_sweeps(args.out, args.cells, args.tasks, args.methods, device=device)
     print(f"{args.out}: {len(rows)} rows")
 
 

@@ -90,6 +90,7 @@ class Explorer(ipywidgets.VBox):
 def display_with_picture(widget, picture, alt):
     """Display a widget; a picture, the bytes of a PNG file, and its words are its plain form, for readers without a
     kernel."""
+    check(isinstance(picture, bytes | memoryview), "picture", "the bytes of a PNG file", type(picture).__name__)
     plain = {"image/png": base64.b64encode(picture).decode(), "text/plain": alt}
     display(widget._repr_mimebundle_() | plain, raw=True, include=None)
 

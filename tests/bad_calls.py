@@ -20,6 +20,7 @@ from course_lib import (
     experiments,
     gallery,
     links,
+    mask_editor,
     methods,
     metrics,
     operators,
@@ -35,6 +36,7 @@ from course_lib import (
     solvers,
     spectra,
     student,
+    sweeps,
     tidy,
     training,
     weights,
@@ -51,6 +53,7 @@ VAE = vae.VAE(8, dim=4, widths=[4, 4], blocks=[0, 0]).freeze()
 NET = denoiser.DnCNN(width=4, depth=2)
 PLANE = flow2d.RealNVP(couplings=1, width=2)
 LISTA, ADMM_NET = unrolled.LISTA([4, 6], layers=1), unrolled.ADMMNet(layers=1)
+HOLE = mask_editor.preset("half", 8)
 SAME, HIDE = Identity(), Mask(operators.random_mask(8, 8, 0.5))
 Z, RECIPE = torch.zeros(2, FLOW.dim), training.RECIPES["glow"]
 A_MATRIX = compressed_sensing.RandomRows(4, 8)
@@ -1176,6 +1179,9 @@ BAD = {
         "choice": [("start", lambda _: widgets.choice([1, 2], 3)), ("values", lambda _: widgets.choice([]))],
         "menu": [("start", lambda _: widgets.menu("ab", "c")), ("values", lambda _: widgets.menu([]))],
         "Explorer": values("draw", lambda f: widgets.Explorer(f, "a picture"), 3, None),
+        "display_with_picture": values(
+            "picture", lambda p: widgets.display_with_picture(None, p, "a picture"), "a.png"
+        ),
         "explore": values("draw", lambda f: widgets.explore(f, "a picture"), 3),
         "Banana": [*positive("s1", widgets.Banana), *positive("s2", lambda v: widgets.Banana(1.0, v))],
         "descend": [
@@ -1282,6 +1288,59 @@ BAD = {
             ("folder", lambda w: coverage.measure(w / "c.csv", w / "empty"), FileNotFoundError),
         ],
         "read_coverage": [("path", lambda w: coverage.read_coverage(w / "missing.csv"), FileNotFoundError)],
+    },
+    "mask_editor": {
+        "preset": [
+            ("name", lambda _: mask_editor.preset("nose")),
+            *values("size", lambda n: mask_editor.preset("eyes", n), 0, 12, 8.5),
+        ],
+        "mask_of_picture": [
+            *values("picture", mask_editor.mask_of_picture, b"", b"no image", "a.png", None),
+            ("picture", lambda w: mask_editor.mask_of_picture((w / "damaged" / "b.png").read_bytes())),
+            *[
+                ("size", lambda w, n=n: mask_editor.mask_of_picture((w / "images" / "a.png").read_bytes(), n))
+                for n in (0, 1.5)
+            ],
+        ],
+        "check_mask": values(
+            "mask", lambda m: mask_editor.check_mask(m, X), 3, HOLE.float(), HOLE[:, :4], ~HOLE | HOLE
+        ),
+        "hidden_psnr": [
+            *images("x", lambda x: mask_editor.hidden_psnr(X, x, HOLE)),
+            *images("image", lambda x: mask_editor.hidden_psnr(x, X, HOLE)),
+            *values("mask", lambda m: mask_editor.hidden_psnr(X, X, m), 3, HOLE[:, :4], ~HOLE | HOLE),
+        ],
+        "fill": [
+            *images("x", lambda x: next(mask_editor.fill(x, HOLE, FLOW))),
+            *values(
+                "mask", lambda m: next(mask_editor.fill(X[:1], m, FLOW)), 3, HOLE[:, :4], ~HOLE | HOLE, ~HOLE & HOLE
+            ),
+            *values("model", lambda m: next(mask_editor.fill(X[:1], HOLE, m)), 3, NET),
+            *numbers("sigma", lambda s: next(mask_editor.fill(X[:1], HOLE, FLOW, s))),
+            *values("steps", lambda n: next(mask_editor.fill(X[:1], HOLE, FLOW, steps=n)), (3,), (0, 1), (1, 1.5)),
+            *counts("every", lambda n: next(mask_editor.fill(X[:1], HOLE, FLOW, every=n))),
+        ],
+        "MaskEditor": [
+            *images("x", lambda x: mask_editor.MaskEditor(x, FLOW)),
+            *values("x", lambda x: mask_editor.MaskEditor(x, FLOW), X, X[:1, :, :4], X[:1, :, :4, :4]),
+            ("start", lambda _: mask_editor.MaskEditor(X[:1], FLOW, "nose")),
+        ],
+        "edit_mask": [("start", lambda _: mask_editor.edit_mask(X[:1], FLOW, "nose"))],
+    },
+    "sweeps": {
+        "factors": [("method", lambda _: sweeps.factors("magic"))],
+        "measure": [
+            ("tasks", lambda w: sweeps.measure(w / "s.csv", w, ["denoising"])),
+            ("methods", lambda w: sweeps.measure(w / "s.csv", w, methods=["magic"])),
+            ("name", lambda w: sweeps.measure(w / "s.csv", w, weights="nothing"), FileNotFoundError),
+        ],
+        "read_sweeps": [("path", lambda w: sweeps.read_sweeps(w / "missing.csv"), FileNotFoundError)],
+        "pictures": [("task, method", lambda w: sweeps.pictures("sr2", "magic", w), FileNotFoundError)],
+        "draw_sweep": [
+            *images("x", lambda x: sweeps.draw_sweep(x, X, "sr2", "tv", 1.0, {})),
+            *images("y", lambda y: sweeps.draw_sweep(X, y, "sr2", "tv", 1.0, {})),
+            ("factor", lambda _: sweeps.draw_sweep(X, X, "sr2", "tv", 3.0, {})),
+        ],
     },
     "domains": {
         "boxes": [("name", lambda _: domains.boxes("lena")), *counts("most", lambda n: domains.boxes("moon", n))],

@@ -62,12 +62,12 @@ EXEMPT = {
     "halves of a function that checks their arguments": [
         *("models.extend", "models.PointCoupling", "models.permutations", "models.wrap", "models.LatentModel"),
         *("models.ResidualBlock", "models.Upsample", "plug_and_play.iterate", "selection.choose", "selection.bend"),
-        "selection.slope",
+        *("selection.slope", "mask_editor.descend", "sweeps.draw_curve"),
     ],
     "steps of a measurement, whose arguments the command has checked": [
         *("couplings.best_by_psnr", "couplings.measure", "couplings.reconstruct", "coverage.sample_hidden"),
         *("coverage.measure_faces", "coverage.rows_of", "domains.measure_cell", "domains.cell"),
-        *("domains.save_strip", "domains.by_domain"),
+        *("domains.save_strip", "domains.by_domain", "sweeps.measure_cell", "sweeps.cell"),
     ],
     "tables and pictures of rows that the library has measured itself": [
         *("scores.rounded", "scores.ordered", "scores.lines", "scores.write_scores", "scores.write_tuning"),

@@ -25,7 +25,7 @@ LAYERS = [
     ["scores"],
     ["methods"],
     ["experiments"],
-    ["couplings", "coverage", "domains", "gallery", "tidy"],
+    ["couplings", "coverage", "domains", "gallery", "mask_editor", "tidy"],
     ["sweeps"],
     ["student", "links"],
     ["__main__"],
