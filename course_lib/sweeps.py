@@ -131,7 +131,12 @@ def draw_sweep(x, y, task, method, factor, sweeps, folder=CELLS):
     check_images("x", x)
     check_images("y", y)
     check(factor in FACTORS, "factor", f"one of {list(FACTORS)}", factor)
-    figure, axes = plt.subplots(1, 5, figsize=(11, 2.5), width_ratios=(1, 1, 1, 1, 1.3), layout="constrained")
+    # Fixed margins: a constrained layout draws twice, and a slider should not wait for that.
+    margins = {"left": 0.005, "right": 0.99, "bottom": 0.19, "top": 0.88, "wspace": 0.05}
+    ratios = (1, 1, 1, 1, 0.3, 1.3)
+    figure, axes = plt.subplots(1, 6, figsize=(11, 2.4), width_ratios=ratios, gridspec_kw=margins)
+    figure.delaxes(axes[4])
+    axes = [*axes[:4], axes[5]]
     for axis in axes[:4]:
         axis.set_axis_off()
     images, titles = [x, y], ["truth", f"observed, {task}"]
