@@ -32,6 +32,13 @@ def undo(z, first, second):
     return uncouple(uncouple(z, second, True), first)
 
 
+def undo_shift_first(z, first, second):
+    t, log_s = second(z[:, 1:])
+    x_1 = (z[:, :1] - t) / log_s.exp()
+    t, log_s = first(x_1)
+    return torch.cat([x_1, (z[:, 1:] - t) / log_s.exp()], 1)
+
+
 CASES = {
     "check_transformed_density": (
         density(),
@@ -60,6 +67,8 @@ CASES = {
             (lambda z, f, g: uncouple(z, g, True), "only the second coupling"),
             (lambda z, f, g: uncouple(z, f), "only the first coupling"),
             (lambda z, f, g: undo(z, f, g).flip(1), "exchanged"),
+            (undo_shift_first, "divide by s first"),
+            (lambda z, f, g: torch.cat([undo(z, f, g)[:, :1], uncouple(z, f)[:, 1:]], 1), "wants x₁"),
             (lambda z, f, g: undo(z, f, f), "from the second network"),
             (lambda z, f, g: undo(z, f, g)[:, 0], "shape [5, 2]"),
         ],

@@ -54,6 +54,16 @@ def uncouple(y, net, swap=False):
     return x.flip(1) if swap else x
 
 
+def shift_first(net):
+    """The network with which `uncouple` computes x = (z − t)/s, as for z = s x + t."""
+
+    def other(a):
+        t, log_s = net(a)
+        return (-log_s).exp() * t, log_s
+
+    return other
+
+
 @check
 def check_decode_two(answer):
     """Right: the last coupling is undone first; each network sees the coordinate that its coupling copied."""
@@ -75,6 +85,12 @@ def check_decode_two(answer):
         "only the second coupling is undone.": uncouple(z, second, True),
         "only the first coupling is undone.": uncouple(z, first),
         "the halves are exchanged at the end: x₁ comes first.": uncouple(uncouple(z, second, True), first).flip(1),
+        "here z = s (x + t): divide by s first, then subtract t.": uncouple(
+            uncouple(z, shift_first(second), True), shift_first(first)
+        ),
+        "x₂: its network wants x₁, which is known by then, not z₁.": torch.cat(
+            [uncouple(z, second, True)[:, :1], uncouple(z, first)[:, 1:]], 1
+        ),
     }
     for hint, mistake in wrong.items():
         expect(not close(value, mistake), hint)
