@@ -12,10 +12,10 @@ from course_lib.domains import METHODS as DOMAIN_METHODS
 from course_lib.domains import measure as measure_domains
 from course_lib.domains import measure_likelihood
 from course_lib.experiments import SIGMAS, experiment_on_faces, experiment_on_the_astronaut, reproduce
-from course_lib.gallery import write_figures
+from course_lib.gallery import read_runs, stamp_runs, write_figures
 from course_lib.links import repository, stamp_all
 from course_lib.methods import METHODS
-from course_lib.scores import FIGURES, TASKS, read_scores
+from course_lib.scores import FIGURES, TASKS, read_scores, write_text
 from course_lib.student import nbgrader_version, student_version, write_versions
 from course_lib.sweeps import METHODS as SWEEP_METHODS
 from course_lib.sweeps import measure as measure_sweeps
@@ -23,6 +23,7 @@ from course_lib.tidy import tidy_files
 from course_lib.training.commands import add_export, add_train
 
 NOTEBOOKS = FIGURES.with_name("notebooks")
+README = FIGURES.with_name("README.md")
 
 
 def main(arguments=None):
@@ -177,8 +178,10 @@ def add_figures(commands):
 
 
 def run_figures(args):
-    """Draw the pictures of README from the score table that is there."""
+    """Draw the pictures of README from the score table that is there, and stamp what a run takes into its map."""
     paths = write_figures(args.out, read_scores(FIGURES / "scores.csv"), NOTEBOOKS, choose_device(args.device))
+    if README.exists():
+        write_text(README, stamp_runs(README.read_text(encoding="utf-8"), read_runs()))
     print(*paths, sep="\n")
 
 

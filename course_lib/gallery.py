@@ -3,7 +3,9 @@
 The face is the astronaut of scikit-image, which no network here has seen; the numbers are those of the score table.
 """
 
+import csv
 import json
+import re
 import textwrap
 from pathlib import Path
 
@@ -17,7 +19,7 @@ from course_lib.methods import METHODS, make_task, observe
 from course_lib.metrics import psnr
 from course_lib.operators import Mask
 from course_lib.plots import COLORS, as_array, use_style
-from course_lib.scores import PUBLISHED, TASKS
+from course_lib.scores import FIGURES, PUBLISHED, TASKS
 from course_lib.weights import load_model, replacing
 
 COLUMNS = {"tv": "total variation", "synthesis": "synthesis", "analysis": "analysis", "recommended": "recommended"}
@@ -141,6 +143,26 @@ def draw_map(names):
     )
     plt.close(figure)
     return figure
+
+
+def read_runs(path=FIGURES / "notebooks.csv"):
+    """{notebook: (seconds, peak MB)} of the table that `tests/benchmarks/notebooks.py` writes."""
+    with Path(path).open(encoding="utf-8", newline="") as file:
+        return {row["notebook"]: (float(row["seconds"]), float(row["peak_mb"])) for row in csv.DictReader(file)}
+
+
+def stamp_runs(text, runs):
+    """README's text with the seconds and the memory of each notebook in the last column of its map.
+
+    Raises ValueError where `runs` lacks a notebook of the map.
+    """
+    lines = text.splitlines()
+    for i, line in enumerate(lines):
+        if found := re.match(r"\| \[(\d\d_\w+)\]", line):
+            check(found[1] in runs, "runs", f"seconds and memory of {found[1]}", f"those of {sorted(runs)}")
+            seconds, memory = runs[found[1]]
+            lines[i] = f"{line.rpartition(' | ')[0]} | {seconds:.0f} s, {memory:.0f} MB |"
+    return "\n".join(lines) + "\n"
 
 
 def write_figures(out, rows, folder, device="cpu"):

@@ -103,3 +103,23 @@ def test_the_pictures_of_readme_are_of_this_table():
     here = {(row["task"], row["method"]) for row in read_scores(FIGURES / "scores.csv") if row["sigma"] == 0.01}
     assert here >= {(task, method) for task in TASKS for method in gallery.COLUMNS}
     assert all((FIGURES / f"{name}.png").exists() for name in ("gallery", "scores", "map"))
+
+
+def test_a_run_is_stamped_into_the_map():
+    rows = ["| [01_one](notebooks/01_one.ipynb) | a | 5 min | 1 | |", "| [02_two](n) | b | 6 min | 2 | 9 s, 8 MB |"]
+    text = "\n".join(["# Title", "", *rows, ""])
+    stamped = gallery.stamp_runs(text, {"01_one": (12.4, 433.2), "02_two": (3.0, 500.0)})
+    assert stamped.splitlines()[2:] == [
+        "| [01_one](notebooks/01_one.ipynb) | a | 5 min | 1 | 12 s, 433 MB |",
+        "| [02_two](n) | b | 6 min | 2 | 3 s, 500 MB |",
+    ]
+    with pytest.raises(ValueError, match="runs: expected seconds and memory of 02_two"):
+        gallery.stamp_runs(text, {"01_one": (12.4, 433.2)})
+
+
+def test_the_map_of_readme_quotes_the_measured_runs():
+    text = (NOTEBOOKS.parent / "README.md").read_text(encoding="utf-8")
+    runs = gallery.read_runs()
+    assert gallery.stamp_runs(text, runs) == text
+    assert sorted(runs) == sorted(path.stem for path in NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
+    assert max(memory for _, memory in runs.values()) < 1500
