@@ -1,7 +1,6 @@
 """The tasks of the source (slide 22), and the methods of its score table: functions of (y, A, model, lam, sigma)."""
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -151,15 +150,9 @@ def run_posterior_mean(y, A, model, lam, sigma):
     return sample_posterior(y, A, model, sigma, reference=reference, **options).mean, None
 
 
-@lru_cache(maxsize=1)
-def flow_of_little_noise(device):
-    """The flow `glow`, loaded once for all batches."""
-    return load_model("glow", device)
-
-
 def run_flow_denoiser(y, A, model, lam, sigma):
     low, high = (describe(name)["training"]["noise"] for name in ("glow", "glow_noisy"))
-    flows = {low: flow_of_little_noise(y.device), high: model}
+    flows = {low: load_model("glow", y.device), high: model}
     denoiser = plug_and_play.averaged(plug_and_play.tweedie_of(flows), 0.5)
     options = {"start": high, "end": max(sigma, low), "lam": lam, "steps": 40}
     return plug_and_play.hqs(y, A, denoiser, sigma, warm_start(y, A, sigma), **options).image, None

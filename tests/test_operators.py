@@ -192,7 +192,8 @@ def test_prox_of_an_image_does_not_depend_on_the_batch(case):
     x = A.prox(v, y, rho)
     close(x[2], v[2], 1e-12)
     for b in range(3):
-        close(A.prox(v[b : b + 1], y[b : b + 1], rho[b : b + 1])[0], x[b], 1e-12)
+        # Conjugate gradients stop at 1e-8 of the first residual, and an FFT rounds a batch otherwise than an image.
+        close(A.prox(v[b : b + 1], y[b : b + 1], rho[b : b + 1])[0], x[b], 1e-9)
 
 
 def test_prox_has_finite_gradients_also_for_a_solved_image(case):
