@@ -45,7 +45,7 @@ def test_a_control_moves_the_picture(path, lab, notebooks, browser):
         page.get_by_role("menuitem", name="Run", exact=True).click()
         page.get_by_role("menuitem", name=re.compile("^Run All Cells")).first.click()
         pictures = page.locator("img.course-picture")
-        pictures.nth(count - 1).wait_for(state="attached", timeout=300_000)
+        pictures.nth(count - 1).wait_for(state="attached", timeout=600_000)
         for i in range(count):
             turn(page, page.locator(".widget-vbox").filter(has=page.locator("img.course-picture")).nth(i))
         assert not errors
