@@ -156,8 +156,8 @@ def test_adjoint_is_the_vector_jacobian_product(case):
 def test_norm_is_the_largest_singular_value(case):
     A, shape = case
     expected = torch.linalg.matrix_norm(dense(A, shape), 2).item()
-    assert A.norm(shape, iterations=500) == pytest.approx(expected, rel=5e-6)
-    assert A.norm((4, *shape), iterations=5) == A.norm(shape, iterations=5) <= expected * (1 + 1e-6)
+    assert A.norm(shape, iterations=500) == pytest.approx(expected, rel=1e-6)
+    assert A.norm((4, *shape), iterations=5) == A.norm(shape, iterations=5) <= expected * (1 + 1e-12)
     assert A.norm(shape) >= 0.999 * expected
 
 
@@ -189,11 +189,12 @@ def test_prox_of_an_image_does_not_depend_on_the_batch(case):
     y = noise(3, *A(v).shape[1:], seed=5)
     y[2] = A(v[2:])[0]  # this one is solved before the first step
     rho = torch.tensor([0.01, 1.0, 2.0], dtype=F64)
-    x = A.prox(v, y, rho)
+    # An FFT rounds a batch otherwise than an image, which conjugate gradients carry as far as they stop from the end.
+    converged = {"iterations": 300, "tol": 1e-13}
+    x = A.prox(v, y, rho, **converged)
     close(x[2], v[2], 1e-12)
     for b in range(3):
-        # Conjugate gradients stop at 1e-8 of the first residual, and an FFT rounds a batch otherwise than an image.
-        close(A.prox(v[b : b + 1], y[b : b + 1], rho[b : b + 1])[0], x[b], 1e-9)
+        close(A.prox(v[b : b + 1], y[b : b + 1], rho[b : b + 1], **converged)[0], x[b], 1e-12)
 
 
 def test_prox_has_finite_gradients_also_for_a_solved_image(case):

@@ -25,7 +25,7 @@ class Operator(torch.nn.Module):
         check_count("iterations", iterations, low=1)
         if self.gram is not None:
             return torch.as_tensor(self.gram, dtype=torch.float64).max().item() ** 0.5
-        tensors = [*self.buffers(), *self.parameters(), torch.zeros(())]
+        tensors = [*self.buffers(), *self.parameters(), torch.zeros((), dtype=torch.float64)]
         dtype, generator = next(t.dtype for t in tensors if t.is_floating_point()), torch.Generator().manual_seed(seed)
         x = torch.randn((1, *shape[-3:]), generator=generator, dtype=dtype).to(tensors[0].device)
         v, previous, beta, diagonal, beside = x / x.norm(), 0.0, 0.0, [], []
