@@ -1,7 +1,7 @@
 """The mask editor of notebook 15 in a real JupyterLab: a block is hidden by the keyboard, then the hole is filled."""
 
 import nbformat
-from test_browser_widgets import PATHS, end_kernels, is_error
+from test_browser_widgets import PATHS, all_cells_run
 
 NAME = "mask_editor.ipynb"
 
@@ -30,14 +30,7 @@ def press(page, button, picture):
 
 def test_a_block_is_hidden_and_the_hole_filled_by_the_keyboard(lab, notebooks, browser):
     nbformat.write(editor_alone(), notebooks / NAME)
-    page, errors = browser.new_page(viewport={"width": 1400, "height": 1000}), []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.on("console", lambda message: errors.append(message.text) if is_error(message) else None)
-    try:
-        page.goto(f"{lab}/doc/tree/{NAME}?reset")
-        page.get_by_text("| Idle").first.wait_for(timeout=60_000)
-        page.get_by_role("menuitem", name="Run", exact=True).click()
-        page.get_by_role("menuitem", name="Run All Cells", exact=True).first.click()
+    with all_cells_run(lab, notebooks, browser, NAME) as page:
         picture = page.locator("img.course-picture")
         picture.wait_for(state="attached", timeout=120_000)
         press(page, page.locator('[title="row 1, column 1: visible"]'), picture)
@@ -46,8 +39,3 @@ def test_a_block_is_hidden_and_the_hole_filled_by_the_keyboard(lab, notebooks, b
         press(page, page.get_by_role("button", name="reconstruct"), picture)
         page.get_by_text("of the work is done").wait_for(timeout=30_000)
         page.get_by_text("PSNR of what was hidden").wait_for(timeout=120_000)
-        assert not errors
-    finally:
-        page.screenshot(path=notebooks.parent / "mask_editor.png")
-        page.close()
-        end_kernels(lab)

@@ -7,6 +7,7 @@ A notebook is run up to its last widget; what follows is nbval's business.
 import json
 import re
 import urllib.request
+from contextlib import contextmanager
 
 import nbformat
 import pytest
@@ -31,28 +32,35 @@ def up_to_the_last_widget(path):
     return notebook, sum(map(is_widget, notebook.cells))
 
 
-@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
-def test_a_control_moves_the_picture(path, lab, notebooks, browser):
-    notebook, count = up_to_the_last_widget(path)
-    nbformat.write(notebook, notebooks / path.name)
+@contextmanager
+def all_cells_run(lab, notebooks, browser, name):
+    """A page with a notebook of the lab whose cells have been started. At the end no script may have failed."""
     page, errors = browser.new_page(viewport={"width": 1400, "height": 1000}), []
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("console", lambda message: errors.append(message.text) if is_error(message) else None)
     try:
-        page.goto(f"{lab}/doc/tree/{path.name}?reset")
+        page.goto(f"{lab}/doc/tree/{name}?reset")
         page.locator(".jp-Notebook .jp-Cell").first.wait_for(timeout=60_000)
         page.get_by_text("| Idle").first.wait_for(timeout=60_000)  # before, Lab would ask for a kernel
         page.get_by_role("menuitem", name="Run", exact=True).click()
         page.get_by_role("menuitem", name=re.compile("^Run All Cells")).first.click()
+        yield page
+        assert not errors
+    finally:
+        page.screenshot(path=notebooks.parent / f"{name.removesuffix('.ipynb')}.png")
+        page.close()
+        end_kernels(lab)
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+def test_a_control_moves_the_picture(path, lab, notebooks, browser):
+    notebook, count = up_to_the_last_widget(path)
+    nbformat.write(notebook, notebooks / path.name)
+    with all_cells_run(lab, notebooks, browser, path.name) as page:
         pictures = page.locator("img.course-picture")
         pictures.nth(count - 1).wait_for(state="attached", timeout=600_000)
         for i in range(count):
             turn(page, page.locator(".widget-vbox").filter(has=page.locator("img.course-picture")).nth(i))
-        assert not errors
-    finally:
-        page.screenshot(path=notebooks.parent / f"{path.stem}.png")
-        page.close()
-        end_kernels(lab)
 
 
 def is_error(message):
