@@ -42,7 +42,7 @@ def kernels_memory():
     """MB that all kernels take now: they are the children of this process's children. Shared pages count once on Linux;
     elsewhere, once a kernel."""
     ours, total = psutil.Process(), 0
-    kernels = {p for child in ours.children() for p in child.children(recursive=True)}
+    kernels = set(ours.children(recursive=True)) - set(ours.children())
     for kernel in kernels:
         try:
             memory = kernel.memory_full_info()
