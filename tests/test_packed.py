@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from course_lib.models import packed
-from course_lib.models.flow_layers import CouplingNet
-from course_lib.models.glow import Glow
+from course_lib.models.flow_layers import CouplingNet, in_sequence, inverse_in_sequence
+from course_lib.models.glow import SCALES, Glow
 from course_lib.models.packed import PackedNet, available
 
 pytestmark = pytest.mark.skipif(not available(), reason="no oneDNN on an x86 CPU")
@@ -100,15 +100,80 @@ def test_packed_in_inference_mode_serves_autograd():
     assert_close(value_and_gradient(other, x), value_and_gradient(made, x))
 
 
-def test_a_frozen_flow_is_the_flow():
-    model = Glow(16, 3, 2, (16, 16)).initialize(torch.rand(8, 3, 16, 16, generator=torch.Generator().manual_seed(2)))
+def flow(scale="bounded", seed=2):
+    """A small flow with no weight left at zero, in two versions: as it is trained, and frozen."""
+    generator = torch.Generator().manual_seed(seed)
+    model = Glow(16, 3, 3, (16, 16), scale).initialize(torch.rand(8, 3, 16, 16, generator=generator))
     for p in model.parameters():
-        p.data += 0.05 * images(p.shape)
-    x, other = images((3, 3, 16, 16)), copy.deepcopy(model).freeze()
+        p.data += 0.05 * torch.randn(p.shape, generator=generator)
+    return model.requires_grad_(False), copy.deepcopy(model).freeze()
+
+
+def latent(model, x):
+    return model.encode(x)[0]
+
+
+def logdet(model, x):
+    return model.encode(x)[1]
+
+
+def both(model, x):
+    """z and log|det| together, for a gradient of both at once."""
+    z, logdet = model.encode(x)
+    return torch.cat([z, 10 * logdet[:, None]], 1)
+
+
+def decoded(model, x):
+    return model.decode(x.flatten(1))
+
+
+@pytest.mark.parametrize(
+    "function, scale",
+    # log|det| of an additive flow is constant: it has no gradient.
+    [(f, s) for f in (latent, logdet, both, decoded) for s in SCALES if (f, s) != (logdet, "additive")],
+)
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_a_frozen_flow_is_the_flow(function, scale, count, layout):
+    (model, other), x = flow(scale), images((count, 3, 16, 16)).to(memory_format=layout)
+    before = x.clone()
     assert_close(
-        value_and_gradient(lambda v: other.encode(v)[0], x), value_and_gradient(lambda v: model.encode(v)[0], x)
+        value_and_gradient(lambda v: function(other, v), x), value_and_gradient(lambda v: function(model, v), x)
     )
+    assert torch.equal(x, before)
     assert all(module.packed for module in other.modules() if isinstance(module, CouplingNet))
+
+
+@pytest.mark.parametrize("function", [both, decoded])
+def test_a_frozen_flow_without_gradient(function):
+    (model, other), x = flow(), images((2, 3, 16, 16))
+    with torch.no_grad():
+        assert_close([function(other, x)], [function(model, x)])
+        assert_close([function(other, x.requires_grad_())], [function(model, x)])
+    assert not function(other, x.detach()).requires_grad
+
+
+@pytest.mark.parametrize("run", [lambda steps, h: in_sequence(steps, h, 0)[0], inverse_in_sequence])
+@pytest.mark.parametrize("grad", [True, False])
+def test_activations_are_kept_for_a_gradient_only(run, grad, monkeypatch):
+    (_, other), kept, context = flow(), [], torch.autograd.function.FunctionCtx
+    save = context.save_for_backward
+    monkeypatch.setattr(
+        context, "save_for_backward", lambda self, *tensors: kept.extend(tensors) or save(self, *tensors)
+    )
+    with torch.set_grad_enabled(grad):
+        run(other.levels[0], images((2, 12, 8, 8)).requires_grad_())
+    assert len(kept) == (3 * 5 if grad else 0)  # v, s, y (or 1 / s, y / s), and two hidden layers, of three steps
+
+
+def test_two_gradients_through_one_graph():
+    """The activations that are kept survive the first gradient, unchanged."""
+    (_, other), x = flow(), images((2, 3, 16, 16)).requires_grad_()
+    z, logdet = other.encode(x)
+    loss = z.square().sum() - logdet.sum()
+    (first,) = torch.autograd.grad(loss, x, retain_graph=True)
+    (second,) = torch.autograd.grad(loss, x)
+    assert torch.equal(first, second)
 
 
 @pytest.mark.parametrize("direction", ["encode", "decode"])

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from course_lib.common import in_precision
-from course_lib.models.packed import PackedNet, fits, transformed
+from course_lib.models.packed import InverseStepsFunction, PackedNet, PackedStep, StepsFunction, fits, transformed
 
 
 def log_scale(h, kind):
@@ -93,14 +93,21 @@ class CouplingNet(nn.Sequential):
     def __getstate__(self):  # packed weights can be neither copied nor saved
         return self.__dict__ | {"packed": None if self.packed is None else {}}
 
-    def forward(self, a):
+    def packed_for(self, x):
+        """The network for inputs as x [B, …, H, W], with packed weights; None where these cannot be used."""
         constant = self.packed is not None and self.precision is None and not self[0].weight.requires_grad
-        if not (constant and fits(a)):
-            return in_precision(self.precision, super().forward, a)
-        key = a.shape, torch.get_num_threads()
+        if not (constant and fits(x)):
+            return None
+        shape = torch.Size((len(x), self[0].in_channels, *x.shape[2:]))
+        key = shape, torch.get_num_threads()
         if key not in self.packed:
-            self.packed = dict([*self.packed.items()][-1:]) | {key: PackedNet((self[0], self[2], self[4]), a.shape)}
-        return self.packed[key](a)
+            convolutions = self[0], self[2], self[4]
+            self.packed = dict([*self.packed.items()][-1:]) | {key: PackedNet(convolutions, shape)}
+        return self.packed[key]
+
+    def forward(self, a):
+        net = self.packed_for(a)
+        return in_precision(self.precision, super().forward, a) if net is None else net(a)
 
 
 class FusedAffine(torch.autograd.Function):
@@ -219,6 +226,44 @@ class FlowStep(nn.Module):
         V_inverse, c = self.linear_inverse()
         return F.conv2d(h - c[:, None, None], V_inverse[:, :, None, None])
 
+    def packed_for(self, x):
+        """This step for inputs as x [B, C, H, W], with packed weights; None where these cannot be used."""
+        net = self.coupling.net.packed_for(x) if self.frozen and self.coupling.scale == "bounded" else None
+        return net if net is None else PackedStep(self.V, self.c, self.V_inverse, self.V_logdet, net)
+
     @property
     def halves(self):
         return self.coupling.half, len(self.actnorm.bias) - self.coupling.half
+
+
+def in_sequence(steps, x, logdet):
+    """Steps of flow one after the other, each of which keeps what its gradient needs: (h, log|det| of all so far)."""
+    packed = packed_steps(steps, x)
+    if packed:
+        x, packed_logdet = StepsFunction.apply(x, packed, needs_gradient(x))
+        return x, logdet + packed_logdet
+    for step in steps:
+        x, step_logdet = step(x)
+        logdet = logdet + step_logdet
+    return x, logdet
+
+
+def inverse_in_sequence(steps, h):
+    """The inverse of `in_sequence`: x."""
+    packed = packed_steps(steps, h)
+    if packed:
+        return InverseStepsFunction.apply(h, packed, needs_gradient(h))
+    for step in reversed(steps):
+        h = step.inverse(h)
+    return h
+
+
+def packed_steps(steps, x):
+    """The steps with packed weights, for inputs as x; None where one of them has none."""
+    packed = [step.packed_for(x) for step in steps]
+    return packed if all(packed) else None
+
+
+def needs_gradient(x):
+    """Whether a gradient in x may be asked for: the activations that it needs are to be kept."""
+    return x.requires_grad and torch.is_grad_enabled()

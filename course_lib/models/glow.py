@@ -15,8 +15,8 @@ import torch
 from torch import nn
 
 from course_lib.common import check, check_batch, check_count, check_input, check_number, check_precision
-from course_lib.models.flow_layers import Coupling, CouplingNet, FlowStep, HaarSqueeze
-from course_lib.models.reversible import in_sequence, reversible
+from course_lib.models.flow_layers import Coupling, CouplingNet, FlowStep, HaarSqueeze, in_sequence, inverse_in_sequence
+from course_lib.models.reversible import reversible
 
 SCALES = ("sigmoid", "bounded", "additive")
 
@@ -107,9 +107,7 @@ class Glow(nn.Module):
         for level in reversed(range(len(self.levels))):
             if level < len(self.splits):
                 h = torch.cat([h, self.splits[level].inverse(h, latents.pop(0))], 1)
-            for step in reversed(self.levels[level]):
-                h = step.inverse(h)
-            h = self.squeezes[level].inverse(h)
+            h = self.squeezes[level].inverse(inverse_in_sequence(self.levels[level], h))
         return h + 0.5
 
     def log_prob(self, x):

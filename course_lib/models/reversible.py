@@ -62,14 +62,6 @@ def given(outputs, inputs, gradients):
     return [next(found) if u.requires_grad else None for u in inputs]
 
 
-def in_sequence(steps, x, logdet):
-    """Steps of flow one after the other, each of which keeps what its gradient needs: (h, log|det| of all so far)."""
-    for step in steps:
-        x, step_logdet = step(x)
-        logdet = logdet + step_logdet
-    return x, logdet
-
-
 def reversible(steps, x, logdet):
     """The same as `in_sequence`, with one activation kept for all of the steps."""
     tape = []

@@ -20,7 +20,7 @@ from course_lib.models.flow_layers import CouplingNet
 def recorded_inputs(model, x):
     """[(network, input)] of every coupling network in E(x)."""
     calls, handles = [], []
-    model.mixed_precision(torch.float32)  # where its weights are packed, a step runs its network without a call of it
+    model.requires_grad_(True)  # else the weights are packed, and a step runs its network without a call of it
     for net in (m for m in model.modules() if isinstance(m, CouplingNet)):
 
         def keep(module, arguments):
@@ -28,7 +28,7 @@ def recorded_inputs(model, x):
 
         handles.append(net.register_forward_pre_hook(keep))
     model.encode(x)
-    model.mixed_precision(None)
+    model.requires_grad_(False)
     for handle in handles:
         handle.remove()
     return calls
