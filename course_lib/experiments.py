@@ -137,6 +137,7 @@ def reproduce(experiment, path, tasks=TASKS, methods=tuple(METHODS), sigmas=SIGM
     for sigma in sigmas:
         check_number("sigmas", sigma)
     wanted = [(t, m, s) for m in methods for s in sigmas for t in tasks if t in METHODS[m].tasks]
+    check(wanted, "methods", f"one at least that solves {', '.join(tasks)}, and a noise level", list(methods))
     bar, rows = progress(wanted), []
     for task, method, sigma in bar:
         bar.set_description(f"{task} {method} σ={sigma:g}")

@@ -113,17 +113,24 @@ def load_state(name="glow", folder=FOLDER):
     path = Path(folder) / recipe["file"]
     if not path.exists():
         raise FileNotFoundError(f"name: {path} is missing; expected the weights that {name}.json describes")
-    content = path.read_bytes()
-    digest = hashlib.sha256(content).hexdigest()
-    if digest != recipe["sha256"]:
-        raise RuntimeError(
-            f"{path}: expected SHA-256 {recipe['sha256'][:16]}…, got {digest[:16]}… (altered or truncated)"
-        )
     try:
-        state = load(content)
+        state = load(content_of(path, recipe["sha256"]))
     except SafetensorError as error:
         raise RuntimeError(f"{path}: expected a safetensors file ({error})") from error
     return recipe, {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
+
+
+def content_of(path, sha256):
+    """The bytes with this SHA-256: of `path`, or of a file beside it that `save_model` was killed before renaming.
+
+    Raises RuntimeError where there are none.
+    """
+    for candidate in (path, *path.parent.glob(f"{glob.escape(path.name)}.*.tmp")):
+        content = candidate.read_bytes()
+        if hashlib.sha256(content).hexdigest() == sha256:
+            return content
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    raise RuntimeError(f"{path}: expected SHA-256 {sha256[:16]}…, got {digest[:16]}… (altered or truncated)")
 
 
 def load_model(name="glow", device="cpu", folder=FOLDER):
@@ -142,7 +149,8 @@ def load_model(name="glow", device="cpu", folder=FOLDER):
 def save_model(model, name, recipe, folder=FOLDER, half=True):
     """Write `name`.safetensors (float16 by default) and `name`.json; `recipe` is kept in the latter. Returns the path.
 
-    Both files are written beside their places before either is renamed, so that a full disk keeps a pair that fits.
+    Both files are written beside their places before either is renamed, so that a full disk keeps a pair that fits; the
+    recipe is renamed first, and `load_state` finds the weights that it names even where the second rename never came.
     Raises ValueError for a name that is no plain word, a model that `MODELS` does not list, and weights that are not
     finite (in float16).
     """

@@ -731,6 +731,13 @@ BAD = {
             (r"list\.json: expected", lambda w: weights.describe("list", w / "weights"), RuntimeError),
             (r"foreign\.json: expected", lambda w: weights.describe("foreign", w / "weights"), RuntimeError),
         ],
+        "content_of": [
+            (
+                r"tiny\.safetensors: expected SHA-256",
+                lambda w: weights.content_of(w / "weights" / "tiny.safetensors", 64 * "0"),
+                RuntimeError,
+            )
+        ],
         "load_state": [
             ("name", lambda w: weights.load_state("orphan", w / "weights"), FileNotFoundError),
             *[
@@ -1253,11 +1260,12 @@ BAD = {
                     experiments.Experiment(FLOW, X, X[:0], w), w / "scores.csv", **change
                 ),
             )
-            for name, change in {
-                "tasks": {"tasks": ["denoising"]},
-                "methods": {"methods": ["magic"]},
-                "sigmas": {"sigmas": [-1.0]},
-            }.items()
+            for name, change in (
+                ("tasks", {"tasks": ["denoising"]}),
+                ("methods", {"methods": ["magic"]}),
+                ("methods", {"methods": ["bicubic"], "tasks": ["deblurring"]}),
+                ("sigmas", {"sigmas": [-1.0]}),
+            )
         ],
         "experiment_on_faces": [
             ("folder", lambda w: experiments.experiment_on_faces(w / "empty", w / "cells"), FileNotFoundError),

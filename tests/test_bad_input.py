@@ -136,6 +136,7 @@ LINES = {
     "reproduce: empty": ("folder: empty", "reproduce", "--data", "empty", "--out", "new/s.csv", "--cells", "new"),
     "reproduce: tasks": ("--tasks", "reproduce", "--tasks", "denoising"),
     "reproduce: weights": ("name: no weights", "reproduce", "--quick", "--weights", "none", "--cells", "new"),
+    "reproduce: no cell": ("methods: expected", "reproduce", "--quick", "--methods", "bicubic", "--cells", "new"),
     "reproduce: sigmas": ("--sigmas", "reproduce", "--sigmas", "much"),
     "couplings: no run": ("out: missing", "couplings", "missing", "--data", "faces", "--out", "new.csv"),
     "coverage: empty": ("folder: empty", "coverage", "--data", "empty", "--out", "new.csv"),

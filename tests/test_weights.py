@@ -3,14 +3,27 @@
 import hashlib
 import json
 import math
+import os
 import pickle
+import signal
+import subprocess
+import sys
 
 import pytest
 import torch
 
 from course_lib.data import PHOTOGRAPHS, photograph
 from course_lib.models.glow import Glow
-from course_lib.weights import FOLDER, describe, load_model, read_checkpoint, replacing, save_checkpoint, save_model
+from course_lib.weights import (
+    FOLDER,
+    describe,
+    load_model,
+    load_state,
+    read_checkpoint,
+    replacing,
+    save_checkpoint,
+    save_model,
+)
 
 CONFIG = {"size": 8, "channels": 3, "steps": 2, "widths": [4, 4], "scale": "sigmoid", "seed": 3}
 
@@ -123,6 +136,40 @@ def test_what_cannot_be_saved_leaves_nothing(model, tmp_path):
     with pytest.raises(ValueError, match="model: expected finite weights"):
         save_model(model, "tiny", {}, tmp_path, half=False)
     assert list(tmp_path.iterdir()) == []
+
+
+KILLED = """
+import os, signal
+from course_lib import weights
+from course_lib.models.glow import Glow
+
+replace, done = os.replace, []
+
+def last_rename(*paths):
+    if done:
+        os.kill(os.getpid(), signal.SIGKILL)
+    done.append(replace(*paths))
+
+os.replace = last_rename
+model = Glow(8, 3, 1, (8,))
+model.levels[0][0].actnorm.bias.data.fill_(0.25)
+weights.save_model(model, "tiny", {"note": "the new one"}, "FOLDER")
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no SIGKILL")
+def test_killed_between_the_two_renames(tmp_path):
+    """The recipe of the new model, the weights of the old one: the new ones are found where they were written."""
+    model = Glow(8, 3, 1, (8,))
+    path = save_model(model, "tiny", {"note": "the old one"}, tmp_path)
+    old = path.read_bytes()
+    run = subprocess.run([sys.executable, "-c", KILLED.replace("FOLDER", tmp_path.as_posix())], check=False)
+    assert run.returncode == -signal.SIGKILL and path.read_bytes() == old
+    assert describe("tiny", tmp_path)["note"] == "the new one" and len(list(tmp_path.iterdir())) == 3
+    assert (load_state("tiny", tmp_path)[1]["levels.0.0.actnorm.bias"] == 0.25).all()
+    save_model(model, "tiny", {"note": "the next one"}, tmp_path)
+    assert (load_state("tiny", tmp_path)[1]["levels.0.0.actnorm.bias"] == 0).all()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["tiny.json", "tiny.safetensors"]
 
 
 def test_a_failed_write_keeps_the_old_file(tmp_path):
