@@ -158,7 +158,7 @@ def draw_two_geometries(**options):
     """The two paths of `two_geometries` over the contours of the objective, in x, in z, and against the step."""
     objective, in_x, in_z, banana = two_geometries(**options)
     figure, axes = plt.subplots(1, 3, figsize=(11, 3.5), layout="constrained")
-    grid_x = torch.cartesian_prod(torch.linspace(-2.5, 2.5, 120), torch.linspace(-1.5, 3.5, 120))
+    grid_x = torch.cartesian_prod(torch.linspace(-3, 3, 120), torch.linspace(-1.5, 4.5, 120))
     grid_z = torch.cartesian_prod(torch.linspace(-3, 3, 120), torch.linspace(-3, 6, 120))
     panels = (
         ("in the coordinates x", grid_x, objective(grid_x), in_x, banana.decode(in_z)),

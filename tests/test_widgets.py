@@ -74,6 +74,15 @@ def test_two_geometries_start_together_descend_and_end_apart():
     assert (in_x[-1] - banana.decode(in_z[-1:])[0]).norm() > 0.5
 
 
+def test_the_two_geometries_show_both_paths_to_their_ends():
+    for axis in draw_two_geometries(steps=80).axes[:2]:
+        (left, right), (low, high) = axis.get_xlim(), axis.get_ylim()
+        for line in axis.lines:
+            first, second = line.get_data()
+            assert left < min(first) and max(first) < right
+            assert low < min(second) and max(second) < high
+
+
 def test_the_two_geometries_redraw_fast():
     png(draw_two_geometries())
     started = time.perf_counter()
