@@ -1030,6 +1030,7 @@ BAD = {
         "recommended": [
             *of_estimate(reconstruction.recommended, FLOW, start="z0", sigma=0.1),
             *numbers("sigma", lambda s: reconstruction.recommended(X, SAME, FLOW, s, lam=0.1)),
+            *counts("travel", lambda n: reconstruction.recommended(X, SAME, FLOW, 0.1, travel=n), low=0),
         ],
         "joint_map": [
             *of_estimate(reconstruction.joint_map, VAE, start="z0"),

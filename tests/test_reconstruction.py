@@ -140,12 +140,13 @@ def test_map_goes_on_from_a_warm_start(flow):
     assert (result.history["objective"][-1] < result.history["objective"][0]).all()
 
 
-def test_recommended_is_synthesis_then_map(flow):
+@pytest.mark.parametrize("travel", [None, 4])
+def test_recommended_is_synthesis_then_map(flow, travel):
     x, y, A = problem("down")
     lam = bayesian(0.02)
-    first = synthesis(y, A, flow, lam, optimizer="lbfgs", steps=10)
+    first = synthesis(y, A, flow, lam, optimizer="lbfgs", steps=travel or 10)
     then = map_estimate(y, A, flow, lam, first.image, steps=10)
-    result = recommended(y, A, flow, 0.02, steps=10, truth=x)
+    result = recommended(y, A, flow, 0.02, steps=10, travel=travel, truth=x)
     torch.testing.assert_close(result.image, then.image)
     assert torch.equal(result.evaluations, first.evaluations + then.evaluations)
     assert len(result.history["psnr"]) == len(first.history["objective"]) + len(then.history["objective"])

@@ -18,7 +18,7 @@ from course_lib.reconstruction import analysis, map_estimate, recommended, synth
 from course_lib.scores import FIGURES, TASKS, lines, read_scores, write_text
 from course_lib.weights import load_model
 
-SIGMA, STEPS, CLOSE, CHUNK = 0.01, 200, 0.1, 2
+SIGMA, STEPS, CLOSE, CHUNK = 0.01, 200, 0.1, 5
 
 COLUMNS = (
     "task",
@@ -47,6 +47,11 @@ def recommend(y, A, model, lam, start, steps, truth=None):
     return recommended(y, A, model, SIGMA, lam, z0, steps=min(steps, 75), truth=truth)
 
 
+def recommend_quickly(y, A, model, lam, start, steps, truth=None):
+    """26 evaluations in z, 24 in x: a quarter of the protocol's; divided on validation faces."""
+    return recommended(y, A, model, SIGMA, lam, steps=min(steps, 23), travel=min(steps, 25), truth=truth)
+
+
 METHODS = {
     "synthesis": ("z", "adam", "z = 0", descend(synthesis, "adam")),
     "analysis": ("x", "adam", "D(0)", descend(analysis, "adam")),
@@ -54,6 +59,7 @@ METHODS = {
     "analysis_lbfgs": ("x", "lbfgs", "D(0)", descend(analysis, "lbfgs")),
     "map": ("x", "lbfgs", "TV", descend(map_estimate, "lbfgs")),
     "recommended": ("z then x", "lbfgs", "z = 0", recommend),
+    "recommended_quick": ("z then x", "lbfgs", "z = 0", recommend_quickly),
     "recommended_warm": ("z then x", "lbfgs", "TV", recommend),
 }
 """Row of the score table that gives λ, geometry, optimizer, start, and how it runs."""
@@ -64,7 +70,7 @@ PROTOCOL = ("synthesis", "analysis")
 def tuned(task, method):
     """λ of a cell of the score table."""
     rows = read_scores(FIGURES / "scores.csv")
-    wanted = task, method.removesuffix("_warm"), SIGMA
+    wanted = task, method.removesuffix("_warm").removesuffix("_quick"), SIGMA
     return next(r["lam"] for r in rows if (r["task"], r["method"], r["sigma"]) == wanted)
 
 
@@ -141,13 +147,13 @@ def table_of(task, found):
 
 
 def summary(task, rows):
-    """The recommended method and the MAP from the TV image against the 200 steps of the protocol."""
-    for method in ("recommended", "map"):
+    """The recommended method, long and quick, and the MAP from the TV image against 200 steps of the protocol."""
+    for method in ("recommended", "recommended_quick", "map"):
         found = next(r for r in rows if r["method"] == method)
         setting, against = f"{task}; {found['images']} faces", "200 steps of Adam"
         for what, name in (("its last PSNR", "evaluations"), ("the protocol's PSNR", "evaluations_to_protocol")):
             count = found[name]
             measure = f"{method}; within {CLOSE} dB of {what}"
             ratio = "" if count is None else count / STEPS
-            aim = 0.25 if method == "recommended" else ""
+            aim = 0.25 if method.startswith("recommended") else ""
             yield row(__name__, measure, setting, count, STEPS, "evaluations", against, ratio, aim)
