@@ -63,7 +63,14 @@ CASES = {
     ),
     "check_rho": (
         "same",
-        [("smoother", "λ is what"), ("sharper", "does not weigh"), ("depends", "convex"), ("none", "choose one")],
+        [
+            ("smoother", "λ is what"),
+            ("smoother", "∇x ≈ z"),
+            ("sharper", "does not weigh"),
+            ("sharper", "∇x = z"),
+            ("depends", "convex"),
+            ("none", "choose one"),
+        ],
     ),
 }
 

@@ -92,8 +92,8 @@ def check_duality_gap(answer):
 def check_rho(answer):
     """Right: ρ appears in the way, not in the problem. A bad ρ gives a bad image only because you stop too early."""
     hints = {
-        "smoother": "more weight on x ≈ z, not on φ: λ is what makes an image smoother. Does ρ occur in the problem?",
-        "sharper": "ρ does not weigh the data against φ; λ does. At the end x = z, and what is ρ/2 ‖x − z‖² then?",
+        "smoother": "more weight on ∇x ≈ z, not on φ: λ is what makes an image smoother. Does ρ occur in the problem?",
+        "sharper": "ρ does not weigh the data against φ; λ does. At the end ∇x = z, and what is ρ/2 ‖∇x − z‖² then?",
         "depends": "the problem is convex, so there is no start or path to depend on. Does ρ occur in it?",
     }
     choice(answer, "same", hints)
