@@ -56,7 +56,7 @@ CASES = {
             (pcn(lambda beta: 1 - beta), "stay 1"),
             (pcn(lambda beta: 1 - beta**2), "square root"),
             (pcn(lambda beta: 1), "random walk"),
-            (pcn(sign=-1), "smaller Φ"),
+            (pcn(sign=-1), "smaller Ψ"),
             (pcn(price=0.5), "twice"),
             (pcn(always=True), "every proposal"),
             (pcn(log=lambda u: u), "log u, not u"),

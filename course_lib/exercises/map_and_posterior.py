@@ -46,13 +46,13 @@ def check_best_image(answer):
 
 
 def ring(z):
-    """Φ(z) = (‖z‖² − 3)²/5, [B]: a misfit that is least on a sphere."""
+    """Ψ(z) = (‖z‖² − 3)²/5, [B]: a misfit that is least on a sphere."""
     return (z.square().sum(1) - 3).square() / 5
 
 
 @check
 def check_pcn(answer):
-    """Right: the proposal leaves N(0, I) as it is, so that the misfit Φ alone decides; each chain for itself."""
+    """Right: the proposal leaves N(0, I) as it is, so that the misfit Ψ alone decides; each chain for itself."""
     generator = torch.Generator().manual_seed(1)
     z, xi = torch.randn(2, 200, 3, generator=generator, dtype=torch.float64)
     u, beta = torch.rand(200, generator=generator, dtype=torch.float64), 0.5
@@ -70,15 +70,15 @@ def check_pcn(answer):
         "the factor of z is √(1 − β²): only then does the variance of z' stay 1.": step(drift=1 - beta),
         "the square root of 1 − β² is missing.": step(drift=1 - beta**2),
         "the old z is not shrunk: that is a random walk, which does not leave N(0, I) as it is.": step(drift=1),
-        "the sign: a proposal with a smaller Φ is always accepted.": step(sign=-1),
-        "the prior is counted twice: the proposal leaves N(0, I) as it is, Φ alone decides.": step(price=0.5),
+        "the sign: a proposal with a smaller Ψ is always accepted.": step(sign=-1),
+        "the prior is counted twice: the proposal leaves N(0, I) as it is, Ψ alone decides.": step(price=0.5),
         "every proposal is accepted: where u is too large, the chain stays at z.": proposal,
         "log u, not u: the ratio is a difference of logarithms here.": raw,
         "nothing moves: take the proposal where it is accepted.": z,
     }
     for hint, mistake in wrong.items():
         expect(not close(value, mistake), hint)
-    expect(close(value, right), "z' = √(1 − β²) z + β ξ, accepted where log u < Φ(z) − Φ(z').")
+    expect(close(value, right), "z' = √(1 − β²) z + β ξ, accepted where log u < Ψ(z) − Ψ(z').")
 
 
 @check
