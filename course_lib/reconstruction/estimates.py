@@ -27,7 +27,7 @@ def synthesis(y, A, model, lam, z0=None, *, optimizer="adam", steps=200, lr=0.1,
 
     Args:
         y, A: observations [B, ...] and their operator. model: with `decode`. lam: λ >= 0, a number or a tensor [B].
-        z0: the start, [B, D]. optimizer: `adam` (the source's) or `lbfgs`. lr: of Adam.
+        z0: the start, [B, D]. optimizer: `adam` or `lbfgs`; the source states none. lr: of Adam.
         truth: images; with them the history also holds data term, PSNR and ‖z‖²/D.
 
     Raises:
@@ -128,7 +128,7 @@ def recommended(y, A, model, sigma, lam=None, z0=None, *, steps=75, travel=None,
     Args:
         lam: by default the Bayesian σ²/2.
         travel: by default as many as `steps`, which ends best. With travel=25 and steps=23 it makes a quarter of the
-            evaluations of the source's protocol, and ends above it (figures/solver_costs.csv). Others as `synthesis`.
+            evaluations of 200 steps of Adam, and ends above these (figures/solver_costs.csv). Others as `synthesis`.
     """
     check_number("sigma", sigma)
     check_count("steps", steps)

@@ -1,4 +1,4 @@
-"""The learning rates of the source's protocol (Adam, z0 = 0, x0 = D(0), 200 steps), chosen on validation faces.
+"""The learning rates of the score table's protocol (Adam, z0 = 0, x0 = D(0), 200 steps), chosen on validation faces.
 
     python tests/benchmarks/adam_learning_rate.py FOLDER    # CelebA's aligned images
 
