@@ -1,9 +1,9 @@
 """What each descent costs: gradient evaluations and seconds on test faces, five tasks, σ = 0.01, λ of the score table.
 
 An image has arrived after the first evaluation from which on its PSNR is within 0.1 dB of its last one, or above. It
-has reached the protocol of the score table at the first within 0.1 dB of the better of 200 steps of Adam in x (analysis) and in z
-(synthesis). Seconds are those of the evaluations, timed apart, and of the start. Writes `solver_costs.csv`, and one row
-a task for `benchmarks.csv`.
+has reached the protocol of the score table at the first within 0.1 dB of the better of 200 steps of Adam in x
+(analysis) and in z (synthesis). Seconds are those of the evaluations, timed apart, and of the start. Writes
+`solver_costs.csv`, and a few rows a task for `benchmarks.csv`.
 """
 
 import statistics
