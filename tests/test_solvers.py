@@ -1,12 +1,16 @@
 """The solvers against dense solves, SciPy, long runs, and the law that no image of a batch influences another."""
 
+import inspect
+
 import numpy as np
 import pytest
 import torch
 from scipy.optimize import minimize
 
+from course_lib import solvers
 from course_lib.regularizers import TV
 from course_lib.solvers import adam, conjugate_gradient, lbfgs, primal_dual
+from course_lib.solvers.smooth import BatchedLBFGS
 
 DEVICES = ["cpu", *["cuda"] * torch.cuda.is_available()]
 
@@ -186,6 +190,85 @@ def test_lbfgs_gives_up_on_a_gradient_of_the_wrong_sign():
     wrong = lambda x: (2 * x.detach().square() - x.square()).sum(1)  # noqa: E731
     result = lbfgs(wrong, randn(2, 3), steps=100)
     assert not result.converged.any() and (result.evaluations < 40).all() and (result.iterations == 0).all()
+    assert (
+        result.evaluations == 1 + BatchedLBFGS.trials + 1
+    ).all()  # the start, the trials, the best of them once more
+
+
+def on_a_line(f0, g0, f1, g1):
+    """A function of one number with the value f0 and the slope g0 at 0, and f1 and g1 everywhere else."""
+
+    def objective(x):
+        at = (x.detach() != 0).long()
+        return (x.new_tensor([f0, f1])[at] + x.new_tensor([g0, g1])[at] * (x - x.detach()))[:, 0]
+
+    return objective
+
+
+EPS = torch.finfo(torch.float64).eps
+
+
+@pytest.mark.parametrize(
+    ("f0", "t", "f1", "g1", "taken"),
+    [
+        (0.0, 2.0, -0.6e-4, 1.5, True),  # f falls by more than 1e-4 t |slope| = 0.5e-4 …
+        (0.0, 2.0, -0.4e-4, 1.5, False),  # … or by less
+        (0.0, 0.5, -0.2e-4, 1.5, True),
+        (0.0, 1.0, 0.0, 1.5, False),
+        (0.0, 1.0, -1.0, -0.44, True),  # the slope at the end is 0.9 of that at the start, or flatter …
+        (0.0, 1.0, -1.0, -0.46, False),  # … or steeper: too short a step
+        (1.0, 1.0, 1 + 2 * EPS, 0.0, True),  # f changes by its rounding error: the slope decides
+        (1.0, 1.0, 1 + 8 * EPS, 0.0, False),
+        (1.0, 1.0, 1.0, 0.499875, True),  # at most 1 − 2e-4 of that at the start
+        (1.0, 1.0, 1.0, 0.499925, False),
+        (1.0, 1.0, 1.0, 0.75, False),
+        (1.0, 1.0, float("nan"), 0.0, False),
+        (1.0, 1.0, -float("inf"), 0.0, False),
+        (1.0, 1.0, 0.5, float("nan"), False),
+    ],
+)
+def test_lbfgs_takes_a_step_under_the_weak_wolfe_conditions(f0, t, f1, g1, taken):
+    """From x = 0 with ∇f = −1/2 along d = 1/2: the slope is −1/4 at the start, g₁/2 at the end."""
+    objective, x0 = on_a_line(f0, -0.5, f1, g1), torch.zeros(1, 1, dtype=torch.float64)
+    result = lbfgs(objective, x0, steps=1, initial_step=t, tolerance=0)
+    assert result.iterations.item() == taken and result.x.item() == taken * t / 2
+
+
+CUBIC = (25 + 925**0.5) / 150  # where 25 t³ − 12.5 t² − t is least
+STEEP_THEN_FLAT = -torch.tensor([1.0, 100.0, 0.95], dtype=torch.float64)
+
+
+@pytest.mark.parametrize(
+    ("f", "trials"),
+    [
+        (lambda x: -x + x**2 + x**3, [1, 1 / 3]),  # too long: the minimum of the cubic through both ends …
+        (lambda x: -x + 1.5 * x**2, [1, 1 / 3]),
+        (lambda x: -x + 50 * x**2, [1, 0.1]),  # … but a tenth at least
+        (lambda x: -x + 1.001 * x**9, [1, 0.5]),  # … and a half at most
+        (lambda x: -x / (x < 0.9), [1, 0.5]),  # infinite: a half
+        (
+            lambda x: -x + x**2 / 40,
+            [1, 10],
+        ),  # too short: where the slope, a straight line, would vanish; tenfold at most
+        (lambda x: -x, [1, 10, 100]),
+        # Twofold at least: the secant through the slopes −100 and −0.95 wants 1.01 times as much.
+        (
+            lambda x: -100 * x + STEEP_THEN_FLAT[(x.detach() > 0).long() + (x.detach() > 5)] * (x - x.detach()),
+            [1, 10, 20],
+        ),
+        # Too long, then too short: half the way between.
+        (lambda x: -x + 50 * (x - 0.5).clamp_min(0) ** 2, [1, CUBIC, (1 + CUBIC) / 2]),
+    ],
+)
+def test_lbfgs_changes_the_step_as_the_interpolation_says(f, trials):
+    seen = []
+
+    def objective(x):
+        seen.append(x.item())
+        return f(x)[:, 0]
+
+    lbfgs(objective, torch.zeros(1, 1, dtype=torch.float64), steps=len(trials))
+    assert seen == pytest.approx([0, *trials], rel=1e-12)
 
 
 def test_lbfgs_survives_infinite_trials_and_kinks():
@@ -326,6 +409,21 @@ def test_conjugate_gradient_ends_after_as_many_steps_as_eigenvalues():
     assert not conjugate_gradient(lambda x: d * x, randn(3, 6), steps=2, tolerance=1e-10).converged.any()
 
 
+def test_conjugate_gradient_counts_its_products_and_reports_relative_residuals():
+    M, calls = positive_definite(1, 6)[0], []
+    b, x0 = torch.stack([randn(6), torch.zeros(6).double()]), randn(2, 6, seed=1)
+
+    def apply(x):
+        calls.append(x.clone())
+        return x @ M
+
+    result = conjugate_gradient(apply, b, x0, steps=3, tolerance=0)
+    assert len(calls) == 4 and (result.evaluations == 4).all() and (result.iterations == 3).all()
+    size = torch.stack([b[0].norm(), torch.ones(()).double()])  # for b = 0 the residual itself
+    for k, x in ((0, x0), (-1, result.x)):
+        torch.testing.assert_close(result.history["residual"][k], (b - x @ M).norm(dim=1) / size)
+
+
 A4 = mask(4, 4)
 ONES = torch.ones(2, 1, 4, 4, dtype=torch.float64)
 
@@ -350,6 +448,7 @@ ONES = torch.ones(2, 1, 4, 4, dtype=torch.float64)
         (lambda: primal_dual(A4, ONES, TV(), 0.1, x0=ONES[0]), r"x0: .*\[B, C, H, W\]"),
         (lambda: primal_dual(A4, ONES, TV(), 0.1, box=(1, 0)), "box"),
         (lambda: conjugate_gradient(lambda x: -x, torch.ones(2, 3)), "apply: .*positive definite"),
+        (lambda: conjugate_gradient(lambda x: 0 * x, torch.ones(2, 3)), "apply: .*positive definite"),
         (lambda: conjugate_gradient(lambda x: x, torch.ones(2, 3), torch.ones(3, 3)), r"x0: .*\[2, 3\].*\[3, 3\]"),
         (lambda: conjugate_gradient(lambda x: x[:, :1], torch.ones(2, 3)), r"apply\(x0\): .*\[2, 3\].*\[2, 1\]"),
     ],
@@ -363,3 +462,28 @@ def test_zero_steps_return_the_start():
     x0 = randn(2, 3)
     assert torch.equal(adam(rosenbrock, x0, steps=0).x, x0) and torch.equal(lbfgs(rosenbrock, x0, steps=0).x, x0)
     assert lbfgs(rosenbrock, x0, steps=0).history["objective"].shape == (1, 2)
+    assert not adam(rosenbrock, x0, steps=0).converged.any()
+
+
+BUDGETS = {
+    "adam": dict(steps=200, lr=0.01, betas=(0.9, 0.999), best=False),
+    "admm": dict(rho=1.0, split=False, steps=200, tolerance=1e-4, balance=50),
+    "condat_vu": dict(step=None, steps=1000, tolerance=3e-5, box=None),
+    "conjugate_gradient": dict(steps=100, tolerance=1e-6),
+    "fista": dict(step=None, restart=True, steps=500, tolerance=1e-6),
+    "gradient_descent": dict(lipschitz=None, step=None, steps=500, tolerance=1e-6),
+    "iht": dict(step=None, steps=300, tolerance=1e-6),
+    "ista": dict(step=None, steps=500, tolerance=1e-6),
+    "lbfgs": dict(steps=200, history=10, tolerance=1e-5, initial_step=None),
+    "omp": dict(tolerance=1e-6),
+    "primal_dual": dict(steps=500, tolerance=3e-5, box=None),
+}
+"""The defaults with which the figures and the stored outputs of the notebooks were made: others ask for new ones."""
+
+
+@pytest.mark.parametrize("name", [name for name in solvers.__all__ if name not in ("Result", "keep_largest")])
+def test_a_solver_is_silent_and_has_the_defaults_of_the_figures(name):
+    parameters = inspect.signature(getattr(solvers, name)).parameters
+    defaults = {key: p.default for key, p in parameters.items() if p.default is not p.empty}
+    rest = {"disable": True, "callback": None} | ({"x0": None} if "x0" in defaults else {})
+    assert defaults == BUDGETS[name] | rest

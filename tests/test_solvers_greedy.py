@@ -129,6 +129,16 @@ def test_iht_alone_is_as_in_a_batch():
         assert alone.iterations == batch.iterations[b] and torch.allclose(alone.x[0], batch.x[b], rtol=1e-9)
 
 
+def test_the_history_is_that_of_the_iterates_and_ends_with_the_last_image():
+    A, y, seen = Matrix(unit_columns()), randn(3, 40, seed=3), []
+    result = iht(A, y, 8, tolerance=1e-3, callback=lambda k, x: seen.append(x))
+    objective = torch.stack([(A(x) - y).square().sum(1) / 2 for x in seen])
+    torch.testing.assert_close(result.history["objective"], objective)
+    assert len(seen) == result.iterations.max() + 1 and len(result.iterations.unique()) > 1
+    found = omp(A, A(sparse(2, 60, 3)), 10)
+    assert len(found.history["residual"]) == found.iterations.max() + 1 == 4
+
+
 def test_errors():
     D, y = unit_columns(), randn(2, 40)
     A, bad = Matrix(D), y.clone()

@@ -7,6 +7,7 @@ from sklearn.linear_model import Lasso
 
 from course_lib.regularizers import TV
 from course_lib.solvers import admm, condat_vu, fista, gradient_descent, ista, primal_dual
+from course_lib.solvers.admm import iterate_admm
 
 
 def randn(*shape, seed=0):
@@ -150,6 +151,7 @@ def test_an_image_alone_is_as_in_a_batch(name):
     for b in range(3):
         alone = on_lasso(solver, A, y[b : b + 1], lam[b : b + 1], steps=800, tolerance=1e-4)
         assert alone.iterations == batch.iterations[b] and alone.converged == batch.converged[b]
+        assert alone.evaluations == batch.evaluations[b] and batch.evaluations.dtype == torch.long
         assert torch.allclose(alone.x[0], batch.x[b], rtol=1e-9, atol=1e-12 * y[b].abs().max())
 
 
@@ -276,6 +278,67 @@ def test_admm_reports_residuals_that_vanish_and_copes_with_any_rho():
     assert not zero.x.any() and zero.converged.all()
 
 
+class Residuals:
+    """Steps of ADMM that leave ‖x − z‖ = primal and ρ‖z⁺ − z‖ = dual behind, once, from 0; `seen` collects the ρ."""
+
+    def __init__(self, primal, dual):
+        self.primal, self.dual, self.seen = primal, dual, []
+
+    def apply(self, x):
+        return x
+
+    def data_step(self, x, v, rho):
+        self.seen.append(rho.item())
+        return torch.full_like(x, self.primal + self.dual), 1
+
+    def prior_step(self, v, rho):
+        return torch.full_like(v, self.dual)
+
+    def estimate(self, x, z):
+        return z
+
+
+@pytest.mark.parametrize(
+    ("primal", "dual", "factor"), [(10.5, 1, 2), (9.5, 1, 1), (1, 1, 1), (1, 9.5, 1), (1, 10.5, 0.5)]
+)
+@pytest.mark.parametrize("balance", [0, 1])
+def test_admm_balances_residuals_that_differ_tenfold(primal, dual, factor, balance):
+    steps, one = Residuals(primal, dual), torch.ones(1, dtype=torch.float64)
+    A, y = Matrix(torch.eye(1, dtype=torch.float64)), torch.zeros(1, 1, dtype=torch.float64)
+    iterate_admm(A, y, L1(), one, steps, y, one, 2, 0.0, balance, None, True)
+    assert steps.seen == [1, factor if balance else 1]
+
+
+@pytest.mark.parametrize("lam", [0.01, 0.3])
+def test_condat_vu_starts_and_steps_by_default_as_documented(lam):
+    """From Aᵀy/‖A‖² with τ = min(1/‖A‖², 0.04/λ): for one of the λ the first is less, for the other the second."""
+    A, y, _ = lasso_problem()
+    bound = A.norm(None) ** 2
+    tau = min(1 / bound, 0.04 / lam)
+    assert (tau == 1 / bound) == (lam == 0.01)
+    default = condat_vu(A, y, L1(), lam, steps=20)
+    given = condat_vu(A, y, L1(), lam, x0=A.T(y) / bound, step=tau, steps=20)
+    torch.testing.assert_close(default.x, given.x, rtol=1e-9, atol=0)
+
+
+@pytest.mark.parametrize("box", [None, (-0.2, 0.3)])
+@pytest.mark.parametrize("tolerance", [1e-1, 1e-2, 1e-3])
+def test_condat_vu_ends_where_its_docstring_says(tolerance, box):
+    A, y, lam = lasso_problem(1)
+    low, high = box or (-torch.inf, torch.inf)
+    bound = A.norm(None) ** 2
+    tau, x = 0.3 / bound, (A.T(y) / bound).clamp(low, high)
+    sigma, p, size, k, change = 1 / tau - bound / 2, torch.zeros_like(x), norm(x), 0, torch.inf
+    while change > tolerance**2 * max(norm(x), size) ** 2:
+        new = (x - tau * (A.T(A(x) - y) + p)).clamp(low, high)
+        dual = (p + sigma * (2 * new - x)).clamp(-lam, lam)
+        change = norm(new - x) ** 2 + tau / sigma * norm(dual - p) ** 2
+        x, p, k = new, dual, k + 1
+    result = condat_vu(A, y, L1(), lam, step=tau, tolerance=tolerance, box=box)
+    assert result.iterations.item() == k
+    torch.testing.assert_close(result.x, x, rtol=1e-9, atol=1e-12)
+
+
 SOLVERS = {"ista": ista, "fista": fista, "gradient_descent": gradient_descent, "condat_vu": condat_vu, "admm": admm}
 
 
@@ -323,7 +386,7 @@ def test_bad_arguments_raise(name):
             with pytest.raises(ValueError, match=next(iter(change))):
                 run(solver, A, y, 0.1, **change)
     if solver is gradient_descent:
-        with pytest.raises(ValueError, match="lipschitz"):
+        with pytest.raises(ValueError, match="lipschitz: expected a number, since phi has no attribute"):
             gradient_descent(A, y, L1(), 0.1)
 
 

@@ -126,7 +126,7 @@ class BatchedLBFGS:
     def aim(self, images):
         """Choose a new direction for some images, and open their line search."""
         d = self.direction()
-        self.put(images & ~(dot(self.g, d) < 0), rho=0.0, gamma=1.0)
+        self.put(images & ~(dot(self.g, d) < 0), rho=0.0)
         first = (self.rho[:, :, 0] == 0).all(0)
         d = torch.where(first[:, None], -self.g, d)
         length = self.g.norm(dim=1).reciprocal().clamp_max(1) if self.initial_step is None else self.initial_step
@@ -151,7 +151,7 @@ class BatchedLBFGS:
         self.put(accept, x=x, f=f, g=g)
         self.iterations = self.iterations + accept
         self.active = self.active & ~(stuck & ~again) & ~(accept & self.small())
-        self.put(again, rho=0.0, gamma=1.0)
+        self.put(again, rho=0.0)
         self.aim(self.active & (accept | again))
 
     def resize(self, fine, f, slope):
