@@ -7,7 +7,7 @@ from torch import nn
 from course_lib.models.vae import VAE
 from course_lib.operators import Blur, Downsample, Identity, Mask, random_mask, uniform_kernel
 from course_lib.reconstruction import joint_map, joint_objective, synthesis, vae_analysis
-from course_lib.reconstruction.joint import joint_penalty, vae_penalty
+from course_lib.reconstruction.joint import best_start, joint_penalty, vae_penalty
 
 OPERATORS = {
     "blur": Blur(uniform_kernel(3, torch.float64)),
@@ -136,6 +136,30 @@ def test_the_elbo_penalty_is_the_bound():
     error = (values[:, 0] - values[:, 1]).std() / 2000**0.5
     assert abs(values[:, 0].mean() - values[:, 1].mean() - (bound[0] - bound[1])) < 6 * error + 1e-6
     torch.testing.assert_close(vae_penalty(x, model, "joint"), joint_penalty(x, model.encode(x)[0], model, model.eta))
+
+
+def test_the_elbo_penalty_is_a_distance_and_a_divergence():
+    """‖x − D(sample)‖²/η + 2 KL(q(z|x) ‖ N(0, I)), for a network whose variances depend on the image."""
+    model, generator = network(), torch.Generator().manual_seed(5)
+    for parameter in model.parameters():
+        parameter.add_(0.3 * torch.randn(parameter.shape, generator=generator, dtype=torch.float64))
+    x, noise = torch.rand(2, 3, 8, 8, generator=generator, dtype=torch.float64), torch.ones(6, dtype=torch.float64)
+    mean, logvar = model.encode(x)
+    q, p = torch.distributions.Normal(mean, (logvar / 2).exp()), torch.distributions.Normal(0.0, 1.0)
+    distance = (x - model.decode(mean + (logvar / 2).exp() * noise)).square().sum((1, 2, 3)) / model.eta
+    divergence = torch.distributions.kl_divergence(q, p).sum(1)
+    assert (logvar[0] - logvar[1]).abs().max() > 0.01
+    torch.testing.assert_close(vae_penalty(x, model, "elbo", noise), distance + 2 * divergence)
+
+
+def test_the_better_start_is_chosen_for_each_image():
+    """The first z is the minimizer of J(x, ·), which the encoder misses; the second is far away."""
+    model = LinearVAE()
+    x = model.decode(torch.ones(2, 5, dtype=torch.float64))
+    z = model.encode(x)[0] + torch.tensor([[0.0], [10.0]], dtype=torch.float64)
+    model.V = 0.5 * model.V
+    found = best_start(x, z, model, 0.04)
+    assert torch.equal(found[0], z[0]) and torch.equal(found[1], model.encode(x)[0][1])
 
 
 @pytest.mark.parametrize("penalty", ["mean", "joint", "elbo"])

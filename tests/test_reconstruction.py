@@ -1,8 +1,12 @@
 """Objectives and methods of `reconstruction` on small flows, against closed forms and each other."""
 
+import inspect
+
 import pytest
 import torch
 
+from course_lib import reconstruction
+from course_lib.metrics import psnr
 from course_lib.models.flow_layers import CouplingNet
 from course_lib.models.glow import Glow
 from course_lib.operators import Blur, Downsample, Identity, Mask, random_mask, uniform_kernel
@@ -18,6 +22,9 @@ from course_lib.reconstruction import (
     synthesis_objective,
     warm_start,
 )
+from course_lib.regularizers import TV
+from course_lib.results import data_term
+from course_lib.solvers import primal_dual
 
 OPERATORS = {
     "identity": Identity(),
@@ -85,6 +92,8 @@ def test_objective_falls_and_history_fits(flow, method, optimizer):
     torch.testing.assert_close(equation(result.image, y, A, flow, 1e-2), curve[-1], rtol=1e-9, atol=1e-12)
     torch.testing.assert_close(result.latent, flow.encode(result.image)[0], rtol=1e-7, atol=1e-9)
     torch.testing.assert_close(result.history["latent"][-1], result.latent.square().mean(1))
+    torch.testing.assert_close(result.history["data"][-1], data_term(result.image, y, A))
+    torch.testing.assert_close(result.history["psnr"][-1], psnr(result.image.clamp(0, 1), x))
 
 
 def test_starts_are_those_of_the_source(flow):
@@ -140,6 +149,16 @@ def test_map_goes_on_from_a_warm_start(flow):
     assert (result.history["objective"][-1] < result.history["objective"][0]).all()
 
 
+@pytest.mark.parametrize("sigma", [0.0, 0.02])
+def test_a_warm_start_is_total_variation_with_a_tenth_of_sigma(sigma):
+    """But σ counts as half a grey level, 1/510, at least."""
+    _, y, A = problem("mask")
+    expected = primal_dual(A, y, TV(), max(sigma, 1 / 510) / 10, steps=300).x
+    torch.testing.assert_close(warm_start(y, A, sigma), expected, rtol=0, atol=1e-9)
+    assert torch.equal(warm_start(y, A), warm_start(y, A, 0.01))
+    assert bayesian(sigma) == pytest.approx(max(sigma, 1 / 510) ** 2 / 2)
+
+
 @pytest.mark.parametrize("travel", [None, 4])
 def test_recommended_is_synthesis_then_map(flow, travel):
     x, y, A = problem("down")
@@ -164,6 +183,21 @@ def test_splitting_is_a_map_denoiser_and_a_data_step_by_turns(flow):
     torch.testing.assert_close(result.history["objective"][-1], map_objective(result.image, y, A, flow, 1e-3))
     torch.testing.assert_close(result.latent, flow.encode(result.image)[0])
     assert torch.equal(result.evaluations, half.evaluations) and result.history["psnr"].shape == (1, 3)
+
+
+def test_the_second_turn_of_splitting_goes_on_from_the_first(flow):
+    """s falls from `start` to `sigma`; L-BFGS starts from the image of its last turn, the prior pulls to that of y."""
+    x, y, A = problem("mask")
+    first = map_estimate(y, Identity(), flow, 0.2**2 / 2, y, steps=4)
+    v = A.prox(first.image, y, 2e-3 / 0.2**2)
+    second = map_estimate(v, Identity(), flow, 0.05**2 / 2, first.image, steps=4)
+    result = splitting(y, A, flow, 1e-3, y, sigma=0.05, start=0.2, steps=2, inner=4, truth=x)
+    # logspace gives the noise levels in float32
+    torch.testing.assert_close(result.image, A.prox(second.image, y, 2e-3 / 0.05**2), rtol=0, atol=1e-5)
+    assert torch.equal(result.evaluations, first.evaluations + second.evaluations)
+    torch.testing.assert_close(result.history["data"][1], data_term(result.image, y, A))
+    torch.testing.assert_close(result.history["psnr"][1], psnr(result.image.clamp(0, 1), x))
+    torch.testing.assert_close(result.history["latent"][1], result.latent.square().mean(1))
 
 
 @pytest.mark.parametrize("name", ["blur", "down"])
@@ -201,6 +235,8 @@ def test_splitting_treats_each_image_alone(flow):
         ({"optimizer": "newton"}, "optimizer: expected one of"),
         ({"truth": torch.zeros(2, 3, 8, 8)}, "truth: expected 3 images"),
         ({"x0": torch.zeros(2, 3, 8, 8)}, "x0: expected 3 images"),
+        ({"x0": torch.zeros(3, 3, 8, 8, device="meta")}, "x0: expected a tensor on cpu, where y is"),
+        ({"truth": torch.zeros(3, 3, 8, 8, device="meta")}, "truth: expected a tensor on cpu, where y is"),
     ],
 )
 def test_bad_input_is_named(flow, change, words):
@@ -208,3 +244,26 @@ def test_bad_input_is_named(flow, change, words):
     arguments = {"y": y, "A": Identity(), "model": flow, "lam": 0.1} | change
     with pytest.raises(ValueError, match=words):
         analysis(**arguments)
+
+
+DEFAULTS = {
+    "synthesis": dict(z0=None, optimizer="adam", steps=200, lr=0.1, truth=None),
+    "analysis": dict(x0=None, optimizer="adam", steps=200, lr=0.03, truth=None),
+    "map_estimate": dict(x0=None, optimizer="lbfgs", steps=50, lr=0.01, truth=None),
+    "splitting": dict(x0=None, sigma=0.01, start=0.1, steps=10, inner=10, truth=None),
+    "recommended": dict(lam=None, z0=None, steps=75, truth=None),
+    "joint_map": dict(z0=None, start=None, method="alternate", steps=20, inner=10, truth=None),
+    "vae_analysis": dict(x0=None, penalty="joint", optimizer="lbfgs", steps=100, lr=0.01, seed=0, truth=None),
+    "patch_map": dict(x0=None, stride=None, rounds=4, steps=25, sigma=0.01, seed=0, truth=None),
+    "sample_posterior": dict(
+        z0=None, reference=None, eta=None, method="mala", leaps=5, chains=4, steps=1000, burn=500, thin=10, seeds=0
+    ),
+}
+"""The defaults with which the figures and the stored outputs of the notebooks were made: others ask for new ones."""
+
+
+@pytest.mark.parametrize("name", DEFAULTS)
+def test_a_method_is_silent_and_has_the_defaults_of_the_figures(name):
+    parameters = inspect.signature(getattr(reconstruction, name)).parameters
+    defaults = {key: p.default for key, p in parameters.items() if p.default is not p.empty}
+    assert defaults.items() >= (DEFAULTS[name] | {"disable": True}).items()
