@@ -90,6 +90,21 @@ def test_hmc_does_not_turn_in_circles(y):
     assert moves.median() > 0.3
 
 
+@pytest.mark.parametrize("u", [0.0, 0.5, 1.0])
+def test_a_leapfrog_step_varies_by_three_tenths(y, u):
+    """ε = (0.7 + 0.6 u) times the step, and z⁺ = z + ε(ξ − (ε/2)∇U), p⁺ = … − (ε/2)∇U(z⁺), in the prior's units."""
+    problem, zero = (y, A, MODEL, torch.full((2,), SIGMA, dtype=y.dtype), None), torch.zeros(2, 3, dtype=y.dtype)
+    run = Chains(problem, zero, (zero, None), "hmc", chains=2, seeds=[0, 1], leaps=1)
+    run.log_step.fill_(math.log(0.1))
+    xi, epsilon = torch.linspace(-1, 1, 12, dtype=y.dtype).reshape(4, 3), 0.1 * (0.7 + 0.6 * u)
+    run.noise, run.uniform = lambda shape: xi, lambda: torch.full((4,), u, dtype=y.dtype)
+    z, U, g, log_ratio = run.propose()
+    p = xi - epsilon / 2 * run.g
+    torch.testing.assert_close(z, run.z + epsilon * p)
+    p = p - epsilon / 2 * g
+    torch.testing.assert_close(log_ratio, run.U - U + (xi.square() - p.square()).sum(1) / 2)
+
+
 @pytest.mark.parametrize("eta", [None, ETA])
 @pytest.mark.parametrize("method", ["mala", "hmc"])
 def test_an_image_alone_has_the_samples_that_it_has_in_a_batch(y, eta, method):
@@ -196,6 +211,10 @@ def test_rhat_sees_chains_that_disagree_and_chains_that_drift():
         ({"sigma": -1.0}, "sigma: expected finite values >= 0"),
         ({"method": "gibbs"}, "method: expected one of"),
         ({"chains": 1}, "chains: expected an integer >= 2"),
+        ({"steps": 3}, "steps: expected an integer >= 4"),
+        ({"burn": -1}, "burn: expected an integer >= 0"),
+        ({"thin": 0}, "thin: expected an integer >= 1"),
+        ({"leaps": 0}, "leaps: expected an integer >= 1"),
         ({"steps": 8}, "thin: expected at most steps/4 = 2"),
         ({"seeds": [1]}, "seeds: expected one integer"),
         ({"z0": torch.zeros(2, 4)}, r"z0: expected shape \[2, 3\]"),
@@ -206,3 +225,12 @@ def test_bad_input_is_named(y, change, words):
     arguments = {"y": y, "A": A, "model": MODEL, "sigma": SIGMA} | change
     with pytest.raises(ValueError, match=words):
         sample_posterior(**arguments)
+
+
+def test_the_shortest_run(y):
+    found = sample_posterior(y, A, MODEL, SIGMA, chains=2, steps=4, burn=0, thin=1, leaps=1, method="hmc")
+    assert found.samples.shape == (4, 2, 2, 3) and found.std.isfinite().all() and not found.rhat.isnan().any()
+    for diagnostic in (split_rhat, effective_size):
+        assert diagnostic(autoregressive(0.0, 4)).isfinite()
+        with pytest.raises(ValueError, match="samples: expected at least 4 samples"):
+            diagnostic(autoregressive(0.0, 3))
