@@ -193,6 +193,23 @@ def test_effective_size_of_an_autoregressive_process(rho):
     assert split_rhat(x).item() < 1.01
 
 
+@pytest.mark.parametrize("n", [12, 13])
+def test_effective_size_of_few_samples_is_its_formula(n):
+    """Sums in place of Fourier transforms, with sample variances: what is left out for large n shows here."""
+    x = autoregressive(0.6, n)
+    d, chains = x - x.mean(0), x.shape[1]
+    covariances = [(d[: n - t] * d[t:]).sum(0).mean() / (n - 1) for t in range(n)]
+    total = (n - 1) / n * covariances[0] + x.mean(0).var()
+    rho = [1 - (covariances[0] - c) / total for c in covariances]
+    time = -1.0
+    for first, second in zip(rho[::2], rho[1::2], strict=False):
+        if first + second <= 0:
+            break
+        time += 2 * (first + second)
+    assert time > 1
+    torch.testing.assert_close(effective_size(x), n * chains / time)
+
+
 def test_rhat_sees_chains_that_disagree_and_chains_that_drift():
     x = autoregressive(0.0, 1000)
     apart, drift = x.clone(), x + torch.linspace(0, 3, 1000, dtype=x.dtype)[:, None]
@@ -201,6 +218,7 @@ def test_rhat_sees_chains_that_disagree_and_chains_that_drift():
     assert effective_size(apart) < 0.05 * effective_size(x)
     several = torch.stack([x, apart], 2)
     torch.testing.assert_close(split_rhat(several), torch.stack([split_rhat(x), split_rhat(apart)]))
+    assert torch.equal(split_rhat(x[:999]), split_rhat(x[:998]))  # halves of one length
 
 
 @pytest.mark.parametrize(
