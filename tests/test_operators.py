@@ -1,6 +1,7 @@
 """Laws that every operator keeps, and what each one computes, against dense matrices and SciPy."""
 
 import copy
+import inspect
 
 import numpy as np
 import pytest
@@ -307,7 +308,7 @@ def test_composition_laws():
             wrong()
 
 
-@pytest.mark.parametrize("shape", [(7, 9), (8, 6), (12, 5)])
+@pytest.mark.parametrize("shape", [(7, 9), (8, 6), (12, 5), (17, 40), (30, 16)])
 def test_blur_against_scipy(shape):
     x, k = noise(2, 3, *shape), kernel(5, 3)
     for b in range(2):
@@ -482,6 +483,40 @@ def test_an_operator_of_your_own_needs_forward_and_adjoint_only():
     assert_adjoint(A, x, noise(2, 1, 2, 3, seed=1))
     assert Roll().norm((1, 4, 6)) == pytest.approx(1, rel=1e-5)
     close(Roll().prox(x, Roll()(x), 0.7), x, 1e-12)
+
+
+class Weights(Operator):
+    """x ↦ w ⊙ x, without a closed form."""
+
+    def __init__(self, w):
+        super().__init__()
+        self.register_buffer("w", w)
+
+    def forward(self, x):
+        return self.w * x
+
+    T = forward
+
+
+@pytest.mark.parametrize("seed", [0, 3])
+@pytest.mark.parametrize("iterations", [1, 2, 3, 5])
+def test_norm_is_the_largest_ritz_value_of_the_krylov_space(iterations, seed):
+    """That of A² on the span of v, A²v, A⁴v, … for the random v of the seed."""
+    w = torch.linspace(0.2, 2, 20, dtype=F64)
+    v = torch.randn(20, generator=torch.Generator().manual_seed(seed), dtype=F64)
+    Q = torch.linalg.qr(torch.stack([w ** (2 * k) * v for k in range(iterations)], 1))[0]
+    expected = torch.linalg.eigvalsh(Q.T @ (w.square()[:, None] * Q))[-1].sqrt().item()
+    A = Weights(w.reshape(1, 4, 5))
+    assert A.norm((1, 4, 5), iterations, seed) == pytest.approx(expected, rel=1e-9)
+    assert A.norm((7, 1, 4, 5), iterations, seed) == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("kind", [Operator, Blur, Counted, Scaled, SpectralResponse], ids=lambda kind: kind.__name__)
+def test_norm_and_prox_have_the_same_defaults_everywhere(kind):
+    defaults = [p.default for p in inspect.signature(kind.norm).parameters.values()][2:]
+    assert defaults == [40, 0]
+    defaults = [p.default for p in inspect.signature(kind.prox).parameters.values()][4:]
+    assert defaults == [100, 1e-8]
 
 
 def test_counted_counts_every_application():
