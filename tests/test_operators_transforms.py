@@ -24,7 +24,7 @@ from course_lib.operators import (
     tight_frame,
     undecimated,
 )
-from course_lib.operators.transforms import daubechies
+from course_lib.operators.transforms import cosines, daubechies, wavelet_step
 
 F64 = torch.float64
 
@@ -191,3 +191,10 @@ BAD = {
 def test_bad_input(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("n", [0, -2, 2.0, True])
+def test_matrices_are_of_a_positive_size(n):
+    for build in (lambda: cosines(n), lambda: wavelet_step(n, "haar")):
+        with pytest.raises(ValueError, match="n: expected an integer >= 1"):
+            build()
