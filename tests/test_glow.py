@@ -1,5 +1,6 @@
 """Glow against the laws of a bijection, the autograd Jacobian and closed forms, in float64, no weight left at zero."""
 
+import inspect
 import math
 
 import pytest
@@ -293,6 +294,14 @@ def test_mixed_precision_touches_the_networks_only_and_keeps_the_inverse():
     assert torch.equal(model.mixed_precision(None).encode(x)[0], z)
 
 
+def test_the_defaults_are_the_trained_architecture():
+    defaults = {name: p.default for name, p in inspect.signature(Glow).parameters.items()}
+    widths = (96, 128, 192, 256)
+    assert defaults == dict(size=64, channels=3, steps=8, widths=widths, scale="bounded", seed=0)
+    assert inspect.signature(Glow.sample).parameters["temperature"].default == 1
+    assert inspect.signature(dequantize).parameters["sigma"].default == 0
+
+
 @pytest.mark.parametrize(("channels", "steps"), [(4, 1), (12, 2), (24, 5)])
 def test_permutations_compose_to_the_identity(channels, steps):
     drawn = permutations(channels, steps, torch.Generator().manual_seed(0))
@@ -323,6 +332,16 @@ def test_the_invertible_convolution_knows_its_determinant():
         p.data.normal_(std=0.4)
     conv.sign[::2] = -1
     assert abs(torch.linalg.slogdet(conv.weight())[1] - conv.log_s.sum()) < 1e-10
+
+
+def test_the_affine_map_of_a_step_is_actnorm_then_convolution():
+    step = randomize(FlowStep(torch.randperm(6), 5, "bounded").double())
+    x = torch.randn(2, 6, 3, 5, dtype=torch.float64)
+    normalized = step.actnorm.log_s.exp()[:, None, None] * (x + step.actnorm.bias[:, None, None])
+    V, c, logdet = step.linear()
+    found = torch.einsum("ij,bjhw->bihw", V, x) + c[:, None, None]
+    torch.testing.assert_close(found, torch.einsum("ij,bjhw->bihw", step.conv.weight(), normalized))
+    torch.testing.assert_close(logdet, torch.linalg.slogdet(V)[1])
 
 
 @pytest.mark.parametrize(
