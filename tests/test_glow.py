@@ -267,6 +267,7 @@ def test_samples_follow_their_generator_and_temperature(model):
     assert first.shape == (2, 3, SIZE, SIZE) and first.dtype == torch.float64
     assert torch.equal(first, second) and not torch.equal(first, other)
     assert torch.equal(torch.get_rng_state(), before)
+    assert len(model.sample(1)) == 1
     origin = model.decode(torch.zeros(1, model.dim, dtype=torch.float64))
     torch.testing.assert_close(model.sample(2, 0.0), origin.expand(2, -1, -1, -1))
     norms = [model.encode(model.sample(8, t, torch.Generator().manual_seed(0)))[0].norm(dim=1) for t in (0.4, 0.8)]
@@ -380,6 +381,8 @@ def test_a_new_coupling_is_the_identity_and_a_step_passes_its_first_half():
         (lambda: flow().encode(images(1)[0]), r"x: expected images of shape \[B, 3, 8, 8\], got \[3, 8, 8\]"),
         (lambda: flow().decode(torch.zeros(2, 5)), r"z: expected latents of shape \[B, 192\], got \[2, 5\]"),
         (lambda: flow().decode(torch.zeros(192)), r"z: expected latents of shape \[B, 192\], got \[192\]"),
+        (lambda: dequantize("grey"), "images: expected a float tensor, got str"),
+        (lambda: dequantize(torch.ones(2).byte()), "images: expected a float tensor, got torch.uint8"),
         (lambda: flow().initialize(images(1)), r"x: expected at least 2 images to initialize from, got 1"),
         (lambda: flow().initialize(images(2, channels=1)), r"x: expected images of shape \[B, 3, 8, 8\]"),
     ],
