@@ -16,6 +16,7 @@ from course_lib.regularizers import (
     TV,
     Box,
     Nuclear,
+    Regularizer,
     SquaredL2,
     Transformed,
     block_groups,
@@ -497,3 +498,20 @@ def test_the_prox_of_tv_does_not_depend_on_the_unit(scale):
     """prox_{cτ}(c v) = c prox_τ(v), to the last bit for a power of two: it stops at the same iteration."""
     phi, v = TV(tolerance=1e-2), torch.rand(2, 3, 12, 10, dtype=torch.float64)
     assert torch.equal(phi.prox(scale * v, scale * 0.1), scale * phi.prox(v, 0.1))
+
+
+def test_a_regularizer_without_formulas_says_so():
+    x = images(1, 1, 2, 2)
+    for call in (lambda: Regularizer()(x), lambda: Regularizer().prox(x, 0.1)):
+        with pytest.raises(NotImplementedError):
+            call()
+
+
+@pytest.mark.parametrize("groups", [(1, 1, 4), (1, 3, 1), (2, 3, 4), (2, 1, 3, 4)])
+def test_groups_are_shared_by_channels_and_images_only(groups):
+    with pytest.raises(ValueError, match="x: expected images that fit the groups"):
+        L12(torch.zeros(groups, dtype=torch.long))(images(3, 1, 3, 4))
+
+
+def test_memory_follows_the_number_of_groups():
+    assert L12(torch.tensor([[[7, 7, 1000], [0, 0, 7]]])).count == 3 and L12(block_groups(5, 7, 2)).count == 12
