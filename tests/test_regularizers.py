@@ -515,3 +515,9 @@ def test_groups_are_shared_by_channels_and_images_only(groups):
 
 def test_memory_follows_the_number_of_groups():
     assert L12(torch.tensor([[[7, 7, 1000], [0, 0, 7]]])).count == 3 and L12(block_groups(5, 7, 2)).count == 12
+
+
+def test_one_iteration_of_tv_is_a_projected_gradient_step():
+    v, phi, tau = images(2, 3, 5, 4), TV(iterations=1), torch.tensor([0.01, 0.1], dtype=torch.float64)
+    p = phi.project(gradient(v) / 8, tau)
+    torch.testing.assert_close(phi.prox(v, tau), v - gradient_adjoint(p))
