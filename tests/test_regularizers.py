@@ -521,3 +521,33 @@ def test_one_iteration_of_tv_is_a_projected_gradient_step():
     v, phi, tau = images(2, 3, 5, 4), TV(iterations=1), torch.tensor([0.01, 0.1], dtype=torch.float64)
     p = phi.project(gradient(v) / 8, tau)
     torch.testing.assert_close(phi.prox(v, tau), v - gradient_adjoint(p))
+
+
+def fast_gradient_projection(v, phi, tau, steps):
+    """(x, how often the momentum restarted) of the method of `TV.prox_step`, for one image."""
+    p = q = torch.zeros_like(gradient(v))
+    t, restarts = 1.0, 0
+    for _ in range(steps):
+        new = phi.project(q + gradient(v - gradient_adjoint(q)) / 8, torch.tensor([tau], dtype=v.dtype))
+        if ((q - new) * (new - p)).sum() > 0:
+            q, t, restarts = new, 1.0, restarts + 1
+        else:
+            following = (1 + (1 + 4 * t**2) ** 0.5) / 2
+            q, t = new + (t - 1) / following * (new - p), following
+        p = new
+    return v - gradient_adjoint(p), restarts
+
+
+@pytest.mark.parametrize("steps", [2, 3, 60])
+def test_tv_prox_is_fast_gradient_projection_with_restarts(steps):
+    v, tau = images(1, 1, 6, 7), 0.3
+    expected, restarts = fast_gradient_projection(v, TV(), tau, steps)
+    torch.testing.assert_close(TV(iterations=steps, tolerance=0).prox(v, tau), expected, rtol=0, atol=1e-12)
+    assert steps < 60 or restarts > 0
+
+
+def test_tv_prox_looks_at_the_gap_every_tenth_iteration():
+    """A generous tolerance ends it at the first look."""
+    v = images(1, 1, 6, 7)
+    expected, _ = fast_gradient_projection(v, TV(), 0.3, 10)
+    torch.testing.assert_close(TV(tolerance=0.9).prox(v, 0.3), expected, rtol=0, atol=1e-12)
