@@ -86,7 +86,7 @@ def places(node, function=None):
 
 @dataclass(frozen=True)
 class Mutant:
-    """The `index`-th change in a file. `function` is the first line of the function around it, if there is one."""
+    """The `index`-th change in a file. `function` is the first line of the function in whose body it is, or None."""
 
     path: Path
     index: int
@@ -110,6 +110,7 @@ def mutants(path):
     """All mutants of a file."""
     pairs = ((p, new) for p in places(ast.parse(path.read_text(encoding="utf-8"))) for new in alternatives(p[3]))
     for index, ((*_, node, function), new) in enumerate(pairs):
-        first = function and min(n.lineno for n in (function, *function.decorator_list))
+        within = function and node.lineno >= function.body[0].lineno  # else a default, which no call is needed to see
+        first = min(n.lineno for n in (function, *function.decorator_list)) if within else None
         texts = (" ".join(ast.unparse(n).split())[:70] for n in (node, ast.fix_missing_locations(new)))
         yield Mutant(path, index, node.lineno, first, " → ".join(texts))
