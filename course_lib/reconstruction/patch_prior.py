@@ -1,8 +1,8 @@
 """A flow for patches as a prior for images of any size: the mean log-likelihood of an image's patches.
 
-    φ(x) = (d/K) Σ_k (‖E(P_k x)‖² − 2 log|det J_E(P_k x)|)/p²,    x̂ = argmin_x ½‖A x − y‖² + λ φ(x),
+    φ(x) = (d/K) Σ_k (‖E(P_k x)‖² − 2 log|det J_E(P_k x)|)/w²,    x̂ = argmin_x ½‖A x − y‖² + λ φ(x),
 
-with P_k x the K patches of p×p pixels of an image of d values (EPLL, Zoran & Weiss 2011, doi:10.1109/ICCV.2011.6126278,
+with P_k x the K patches of w×w pixels of an image of d values (EPLL, Zoran & Weiss 2011, doi:10.1109/ICCV.2011.6126278,
 whose mixture of Gaussians a flow replaces in patchNR, Altekrüger et al. 2023, arXiv 2205.12021). The factor makes φ
 count every pixel once, as −2 log p of a whole image does, so that λ = σ²/2 keeps its meaning.
 """
