@@ -128,7 +128,8 @@ def recommended(y, A, model, sigma, lam=None, z0=None, *, steps=75, travel=None,
     Args:
         lam: by default the Bayesian σ²/2.
         travel: by default as many as `steps`, which ends best. With travel=25 and steps=23 it makes a quarter of the
-            evaluations of 200 steps of Adam, and ends above these (figures/solver_costs.csv). Others as `synthesis`.
+            evaluations of 200 steps of Adam, and on average ends above these in four of the source's five tasks, not
+            for the random mask (figures/solver_costs.csv). Others as `synthesis`.
     """
     check_number("sigma", sigma)
     check_count("steps", steps)
