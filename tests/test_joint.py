@@ -123,6 +123,24 @@ def test_analysis_of_a_linear_vae_is_least_squares(penalty):
     assert gradient.norm() < 1e-3 * scale
 
 
+def test_a_result_says_its_weight_and_its_evaluations():
+    (_, y, A), lam = problem("blur"), 0.02
+    result = vae_analysis(y, A, LinearVAE(), lam, optimizer="lbfgs", steps=3)
+    assert torch.equal(result.lam, torch.full_like(result.lam, lam)) and (result.evaluations == 4).all()
+
+
+def test_one_evaluation_at_each_eta_is_enough_to_run():
+    _, y, A = problem("mask")
+    result = joint_map(y, A, LinearVAE(), 0.02, steps=2, inner=1)
+    assert result.image.isfinite().all() and len(result.history["objective"]) == 2
+
+
+def test_an_operator_without_prox_is_named():
+    _, y, _ = problem("blur")
+    with pytest.raises(ValueError, match=r"^A: expected .*prox"):
+        joint_map(y, lambda x: x, LinearVAE(), 0.02)
+
+
 def test_the_elbo_penalty_is_the_bound():
     """−2 ELBO + const: differences between images are those of `terms`, averaged over samples."""
     model = network()
