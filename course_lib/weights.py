@@ -125,12 +125,13 @@ def content_of(path, sha256):
 
     Raises RuntimeError where there are none.
     """
+    digests = []
     for candidate in (path, *path.parent.glob(f"{glob.escape(path.name)}.*.tmp")):
         content = candidate.read_bytes()
-        if hashlib.sha256(content).hexdigest() == sha256:
+        digests.append(hashlib.sha256(content).hexdigest())
+        if digests[-1] == sha256:
             return content
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    raise RuntimeError(f"{path}: expected SHA-256 {sha256[:16]}…, got {digest[:16]}… (altered or truncated)")
+    raise RuntimeError(f"{path}: expected SHA-256 {sha256[:16]}…, got {digests[0][:16]}… (altered or truncated)")
 
 
 def load_model(name="glow", device="cpu", folder=FOLDER):

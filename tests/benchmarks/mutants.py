@@ -9,7 +9,6 @@ are run replace their rows; the others stay.
 """
 
 import argparse
-import csv
 import importlib.machinery
 import importlib.util
 import os
@@ -27,6 +26,7 @@ os.environ |= {"OMP_NUM_THREADS": "1", "MPLBACKEND": "agg", "TQDM_DISABLE": "1"}
 import hypothesis
 import pytest
 from mutations import mutants
+from timing import kept
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = {
@@ -179,14 +179,6 @@ def measure(name, sample, seed):
     return len(found), rows
 
 
-def kept(path, modules):
-    """The rows of a table that are not of these modules."""
-    if not path.exists():
-        return []
-    with path.open(encoding="utf-8", newline="") as file:
-        return [[row[name] for name in COLUMNS] for row in csv.DictReader(file) if row["module"] not in modules]
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--modules", nargs="+", choices=MODULES, default=list(MODULES))
@@ -201,7 +193,7 @@ def main():
     phases = hypothesis.Phase.explicit, hypothesis.Phase.generate
     hypothesis.settings.register_profile("mutants", database=None, deadline=None, derandomize=True, phases=phases)
     hypothesis.settings.load_profile("mutants")
-    rows, survivors = kept(options.out, options.modules), []
+    rows, survivors = [list(row.values()) for row in kept(options.out, "module", options.modules)], []
     for name in options.modules:
         count, outcomes = measure(name, options.sample, options.seed)
         killed = sum(dead for _, dead in outcomes)

@@ -8,23 +8,14 @@ normflows and deepinv (`pip install --no-deps normflows deepinv`, and what they 
 """
 
 import argparse
-import csv
 import importlib
 from pathlib import Path
 
-from timing import COLUMNS
+from timing import COLUMNS, kept
 
 from course_lib.scores import FIGURES, lines, write_text
 
 PARTS = ("flow", "memory", "operators", "growth", "solvers")
-
-
-def kept(path, parts):
-    """The rows of a table that are not of these parts."""
-    if not path.exists():
-        return []
-    with path.open(encoding="utf-8", newline="") as file:
-        return [row for row in csv.DictReader(file) if row["part"] not in parts]
 
 
 def main():
@@ -38,7 +29,7 @@ def main():
     parser.add_argument("--out", type=Path, default=FIGURES / "benchmarks.csv")
     options = parser.parse_args()
     for part in options.parts:
-        rows = kept(options.out, [part])
+        rows = kept(options.out, "part", [part])
         for row in importlib.import_module(part).run(options):
             rows.append(row)
             print(" ".join(lines([row[name] for name in COLUMNS[:-1]]).split(",")), end="", flush=True)

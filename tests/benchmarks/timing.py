@@ -1,5 +1,6 @@
 """What the benchmarks share: interleaved timings, the rows of `figures/benchmarks.csv`, the name of the machine."""
 
+import csv
 import importlib
 import importlib.metadata
 import os
@@ -63,6 +64,14 @@ def machine():
     named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     name = named[0] if named else platform.processor() or platform.machine()
     return f"{name}; {os.cpu_count()} cores; torch {torch.__version__}".replace(",", " ")
+
+
+def kept(path, column, values):
+    """The rows of a table, dictionaries, whose `column` has none of these values; none where there is no table yet."""
+    if not path.exists():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        return [row for row in csv.DictReader(file) if row[column] not in values]
 
 
 def optional(name):
