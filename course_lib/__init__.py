@@ -4,7 +4,7 @@ One equation is the map: x̂ = argmin_x ½‖A x − y‖² + λ φ(x). The nota
 
 | symbol | meaning | Python |
 |---|---|---|
-| x, x̂ | image, its estimate: [B, C, H, W] in [0, 1] | `x`, `result.image` |
+| x, x̂ | image, its estimate: [B, C, H, W] in [0, 1] | `x`, `result.x` |
 | y | observation, y = A x + n | `y` |
 | A, Aᵀ | forward operator and its adjoint | `A(x)`, `A.T(y)` |
 | n, σ | noise, its standard deviation in units of the image | `n`, `sigma` |

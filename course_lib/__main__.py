@@ -5,21 +5,22 @@ import signal
 import sys
 from pathlib import Path
 
-from course_lib.common import choose_device
-from course_lib.couplings import compare
-from course_lib.coverage import measure as measure_coverage
-from course_lib.domains import METHODS as DOMAIN_METHODS
-from course_lib.domains import measure as measure_domains
-from course_lib.domains import measure_likelihood
-from course_lib.experiments import SIGMAS, experiment_on_faces, experiment_on_the_astronaut, reproduce
-from course_lib.gallery import read_runs, stamp_runs, write_figures
-from course_lib.links import repository, stamp_all
-from course_lib.methods import METHODS
-from course_lib.scores import FIGURES, TASKS, read_scores, write_text
-from course_lib.student import nbgrader_version, student_version, write_versions
-from course_lib.sweeps import METHODS as SWEEP_METHODS
-from course_lib.sweeps import measure as measure_sweeps
-from course_lib.tidy import tidy_files
+from course_lib.common import choose_device, write_text
+from course_lib.data import TASKS
+from course_lib.studies.couplings import compare
+from course_lib.studies.coverage import measure as measure_coverage
+from course_lib.studies.domains import METHODS as DOMAIN_METHODS
+from course_lib.studies.domains import measure as measure_domains
+from course_lib.studies.domains import measure_likelihood
+from course_lib.studies.experiments import SIGMAS, experiment_on_faces, experiment_on_the_astronaut, reproduce
+from course_lib.studies.figures import read_runs, stamp_runs, write_figures
+from course_lib.studies.methods import METHODS
+from course_lib.studies.scores import FIGURES, read_scores
+from course_lib.studies.sweeps import METHODS as SWEEP_METHODS
+from course_lib.studies.sweeps import measure as measure_sweeps
+from course_lib.tools.links import repository, stamp_all
+from course_lib.tools.student import nbgrader_version, student_version, write_versions
+from course_lib.tools.tidy import tidy_files
 from course_lib.training.commands import add_export, add_train
 
 NOTEBOOKS = FIGURES.with_name("notebooks")

@@ -5,6 +5,8 @@ A check raises ValueError with the name of the argument, what was expected, and 
 
 import numbers
 import os
+from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 from tqdm.auto import tqdm
@@ -130,6 +132,24 @@ def progress(iterable=None, disable=False, **options):
     """A tqdm bar; silent under TQDM_DISABLE=1, without a terminal, and in all but the first process of a `torchrun`."""
     silent = disable or os.environ.get("TQDM_DISABLE") == "1" or os.environ.get("RANK", "0") != "0"
     return tqdm(iterable, disable=silent or None, **options)
+
+
+@contextmanager
+def replacing(path):
+    """A path beside `path` to write to: renamed to it at the end of the block, removed where the block fails."""
+    temporary = Path(f"{path}.tmp")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path, text):
+    """Write a text file beside its place and rename it, with its folder if need be."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
 def choose_device(name):

@@ -10,41 +10,18 @@ import inspect
 import nbformat
 import torch
 
-from course_lib import (
-    common,
-    compressed_sensing,
-    couplings,
-    coverage,
-    data,
-    domains,
-    experiments,
-    gallery,
-    links,
-    mask_editor,
-    methods,
-    metrics,
-    operators,
-    patches,
-    phantom,
-    plots,
-    plug_and_play,
-    reconstruction,
-    regularizers,
-    results,
-    scores,
-    selection,
-    solvers,
-    spectra,
-    student,
-    sweeps,
-    tidy,
-    training,
-    weights,
-    widgets,
-)
-from course_lib.models import denoiser, flow2d, glow, regression, unrolled, vae
+from course_lib import common, data, metrics, operators, plots, reconstruction, regularizers, results, solvers, training
+from course_lib.data import patches, phantom, spectra
+from course_lib.lab import mask_editor, widgets
+from course_lib.models import denoiser, flow2d, glow, regression, unrolled, vae, weights
 from course_lib.operators import DCT, Blur, Downsample, Identity, Mask, Radon, Wavelet, uniform_kernel
+from course_lib.reconstruction import plug_and_play
 from course_lib.regularizers import L1, TV
+from course_lib.solvers import selection
+from course_lib.studies import couplings, coverage, domains, experiments, methods, scores, sweeps
+from course_lib.studies import figures as gallery
+from course_lib.studies import phase_transition as compressed_sensing
+from course_lib.tools import links, student, tidy
 
 NAN = float("nan")
 X = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -780,35 +757,35 @@ BAD = {
     "solvers": {
         "gradient_descent": [
             *of_solver(solvers.gradient_descent, regularizers.SquaredL2(), lipschitz=1.0),
-            ("lipschitz", lambda _: solvers.gradient_descent(SAME, X, L1(), 0.1)),
-            *values("lipschitz", lambda v: solvers.gradient_descent(SAME, X, L1(), 0.1, v), -1, NAN),
-            *values("step", lambda s: solvers.gradient_descent(SAME, X, L1(), 0.1, 1.0, step=s), 0, -1, 9.0),
-            ("objective", lambda _: solvers.gradient_descent(SAME, X, lambda x: x.detach().sum((1, 2, 3)), 0.1, 1.0)),
+            ("lipschitz", lambda _: solvers.gradient_descent(X, SAME, L1(), 0.1)),
+            *values("lipschitz", lambda v: solvers.gradient_descent(X, SAME, L1(), 0.1, v), -1, NAN),
+            *values("step", lambda s: solvers.gradient_descent(X, SAME, L1(), 0.1, 1.0, step=s), 0, -1, 9.0),
+            ("objective", lambda _: solvers.gradient_descent(X, SAME, lambda x: x.detach().sum((1, 2, 3)), 0.1, 1.0)),
         ],
         "ista": [
             *of_solver(solvers.ista),
-            *values("step", lambda s: solvers.ista(SAME, X, L1(), 0.1, step=s), 0, -1, NAN, 2.0),
+            *values("step", lambda s: solvers.ista(X, SAME, L1(), 0.1, step=s), 0, -1, NAN, 2.0),
         ],
         "fista": [
             *of_solver(solvers.fista),
-            *values("step", lambda s: solvers.fista(SAME, X, L1(), 0.1, step=s), 0, -1, NAN, 1.1),
+            *values("step", lambda s: solvers.fista(X, SAME, L1(), 0.1, step=s), 0, -1, NAN, 1.1),
         ],
         "admm": [
             *of_solver(solvers.admm),
-            *values("rho", lambda v: solvers.admm(SAME, X, L1(), 0.1, v), 0, -1, NAN, torch.ones(3), "1"),
-            *counts("balance", lambda n: solvers.admm(SAME, X, L1(), 0.1, balance=n), 0),
-            ("phi", lambda _: solvers.admm(SAME, X, L1(), 0.1, split=True)),
+            *values("rho", lambda v: solvers.admm(X, SAME, L1(), 0.1, v), 0, -1, NAN, torch.ones(3), "1"),
+            *counts("balance", lambda n: solvers.admm(X, SAME, L1(), 0.1, balance=n), 0),
+            ("phi", lambda _: solvers.admm(X, SAME, L1(), 0.1, split=True)),
         ],
         "primal_dual": [
             *of_solver(solvers.primal_dual, TV()),
-            ("phi", lambda _: solvers.primal_dual(SAME, X, L1(), 0.1)),
-            *values("box", lambda b: solvers.primal_dual(SAME, X, TV(), 0.1, box=b), (1, 0), (0,), (NAN, 1)),
+            ("phi", lambda _: solvers.primal_dual(X, SAME, L1(), 0.1)),
+            *values("box", lambda b: solvers.primal_dual(X, SAME, TV(), 0.1, box=b), (1, 0), (0,), (NAN, 1)),
         ],
         "condat_vu": [
             *of_solver(solvers.condat_vu, TV()),
-            ("phi", lambda _: solvers.condat_vu(SAME, X, L1(), 0.1)),
-            *values("box", lambda b: solvers.condat_vu(SAME, X, TV(), 0.1, box=b), (1, 0)),
-            *values("step", lambda s: solvers.condat_vu(SAME, X, TV(), 0.1, step=s), 0, 2.0, NAN),
+            ("phi", lambda _: solvers.condat_vu(X, SAME, L1(), 0.1)),
+            *values("box", lambda b: solvers.condat_vu(X, SAME, TV(), 0.1, box=b), (1, 0)),
+            *values("step", lambda s: solvers.condat_vu(X, SAME, TV(), 0.1, step=s), 0, 2.0, NAN),
         ],
         "keep_largest": [
             *counts("k", lambda k: solvers.keep_largest(X, k)),
@@ -817,20 +794,20 @@ BAD = {
         ],
         "iht": [
             *of_solver(
-                lambda A, y, x0=None, steps=9, tolerance=0, **_: solvers.iht(A, y, 3, x0, None, steps, tolerance)
+                lambda A, y, x0=None, steps=9, tolerance=0, **_: solvers.iht(y, A, 3, x0, None, steps, tolerance)
             ),
-            *counts("k", lambda k: solvers.iht(SAME, X, k)),
-            ("k", lambda _: solvers.iht(SAME, X, 193)),
-            *values("step", lambda s: solvers.iht(SAME, X, 3, step=s), 0, -1, 1.1),
+            *counts("k", lambda k: solvers.iht(X, SAME, k)),
+            ("k", lambda _: solvers.iht(X, SAME, 193)),
+            *values("step", lambda s: solvers.iht(X, SAME, 3, step=s), 0, -1, 1.1),
         ],
         "omp": [
-            *of_solver(lambda A, y, tolerance=0, **_: solvers.omp(A, y, 3, tolerance)),
-            *counts("k", lambda k: solvers.omp(SAME, X, k)),
-            ("k", lambda _: solvers.omp(SAME, X, 193)),
-            *values("A", lambda A: solvers.omp(A, torch.ones(2, 4), 2), torch.ones(4), torch.ones(4, 6).long()),
+            *of_solver(lambda A, y, tolerance=0, **_: solvers.omp(y, A, 3, tolerance)),
+            *counts("k", lambda k: solvers.omp(X, SAME, k)),
+            ("k", lambda _: solvers.omp(X, SAME, 193)),
+            *values("A", lambda A: solvers.omp(torch.ones(2, 4), A, 2), torch.ones(4), torch.ones(4, 6).long()),
             *values(
                 "y",
-                lambda y: solvers.omp(torch.ones(4, 6), y, 2),
+                lambda y: solvers.omp(y, torch.ones(4, 6), 2),
                 torch.ones(2, 5),
                 torch.ones(2, 4).double(),
                 torch.ones(2, 4).to("meta"),
@@ -872,32 +849,32 @@ BAD = {
     },
     "selection": {
         "discrepancy": [
-            *positive("sigma", lambda s: selection.discrepancy(shrink, X, SAME, s)),
-            *values("y", lambda y: selection.discrepancy(shrink, y, SAME, 0.1), NAN * X, X[:0], X.to("meta")),
-            *values("bounds", lambda b: selection.discrepancy(shrink, X, SAME, 0.1, b), (1,), (2, 1), (0, 1), (10, 20)),
-            *values("solve", lambda f: selection.discrepancy(f, X, SAME, 0.1), 3),
-            (r"^solve\(y, lam\): ", lambda _: selection.discrepancy(lambda y, lam: NAN * y, X, SAME, 0.1)),
-            *values("A", lambda A: selection.discrepancy(shrink, X, A, 0.1), 3),
-            *counts("measurements", lambda n: selection.discrepancy(shrink, X, SAME, 0.1, measurements=n))[:3],
-            *counts("steps", lambda n: selection.discrepancy(shrink, X, SAME, 0.1, steps=n)),
-            *positive("tolerance", lambda t: selection.discrepancy(shrink, X, SAME, 0.1, tolerance=t)),
+            *positive("sigma", lambda s: selection.discrepancy(X, SAME, shrink, s)),
+            *values("y", lambda y: selection.discrepancy(y, SAME, shrink, 0.1), NAN * X, X[:0], X.to("meta")),
+            *values("bounds", lambda b: selection.discrepancy(X, SAME, shrink, 0.1, b), (1,), (2, 1), (0, 1), (10, 20)),
+            *values("solve", lambda f: selection.discrepancy(X, SAME, f, 0.1), 3),
+            (r"^solve\(y, lam\): ", lambda _: selection.discrepancy(X, SAME, lambda y, lam: NAN * y, 0.1)),
+            *values("A", lambda A: selection.discrepancy(X, A, shrink, 0.1), 3),
+            *counts("measurements", lambda n: selection.discrepancy(X, SAME, shrink, 0.1, measurements=n))[:3],
+            *counts("steps", lambda n: selection.discrepancy(X, SAME, shrink, 0.1, steps=n)),
+            *positive("tolerance", lambda t: selection.discrepancy(X, SAME, shrink, 0.1, tolerance=t)),
         ],
         "l_curve": [
             *values(
                 "lams",
-                lambda v: selection.l_curve(shrink, X, SAME, L1(), v),
+                lambda v: selection.l_curve(X, SAME, shrink, L1(), v),
                 [0.1],
                 [0.1] * 7,
                 [-1, *range(6)],
                 [NAN] * 7,
             ),
-            *values("y", lambda y: selection.l_curve(shrink, y, SAME, L1(), range(1, 9)), NAN * X, 3),
-            *values("phi", lambda phi: selection.l_curve(shrink, X, SAME, phi, range(1, 9)), 3),
+            *values("y", lambda y: selection.l_curve(y, SAME, shrink, L1(), range(1, 9)), NAN * X, 3),
+            *values("phi", lambda phi: selection.l_curve(X, SAME, shrink, phi, range(1, 9)), 3),
         ],
         "sure": [
-            *positive("sigma", lambda s: selection.sure(shrink, X, SAME, s, [0.1])),
-            *values("lams", lambda v: selection.sure(shrink, X, SAME, 0.1, v), [], [-1.0], [NAN]),
-            *positive("epsilon", lambda e: selection.sure(shrink, X, SAME, 0.1, [0.1], epsilon=e)),
+            *positive("sigma", lambda s: selection.sure(X, SAME, shrink, s, [0.1])),
+            *values("lams", lambda v: selection.sure(X, SAME, shrink, 0.1, v), [], [-1.0], [NAN]),
+            *positive("epsilon", lambda e: selection.sure(X, SAME, shrink, 0.1, [0.1], epsilon=e)),
         ],
         "estimate": [(r"^solve\(y, lam\): ", lambda _: selection.estimate(lambda y, lam: y[:1], X, 0.1))],
         "squared_residual": [("y", lambda _: selection.squared_residual(SAME, X, X[:1]))],

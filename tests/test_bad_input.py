@@ -20,7 +20,7 @@ from safetensors.torch import save
 
 import course_lib
 from course_lib.__main__ import main
-from course_lib.weights import save_model
+from course_lib.models.weights import save_model
 
 ROWS = [
     pytest.param(*row, *[ValueError][len(row) - 2 :], id=f"{module}.{name}-{row[0]}-{i}")

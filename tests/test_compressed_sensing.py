@@ -6,7 +6,7 @@ import torch
 from scipy.optimize import linprog
 from scipy.stats import norm
 
-from course_lib import compressed_sensing as cs
+from course_lib.studies import phase_transition as cs
 
 
 def test_rows_are_orthonormal_and_seeded():

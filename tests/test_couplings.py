@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from course_lib.couplings import COLUMNS, PROBLEMS, best_by_psnr, compare
+from course_lib.studies.couplings import COLUMNS, PROBLEMS, best_by_psnr, compare
 from course_lib.training import Recipe, train
 
 

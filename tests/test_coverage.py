@@ -7,8 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
-from course_lib import __main__, coverage
+from course_lib import __main__
 from course_lib.models.vae import VAE
+from course_lib.studies import coverage
 
 
 def normal(*shape, seed=0):

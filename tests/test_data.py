@@ -9,7 +9,7 @@ import skimage.data
 import torch
 from PIL import Image
 
-from course_lib.data import (
+from course_lib.data.images import (
     FRAME,
     PHOTOGRAPH_SPLITS,
     PHOTOGRAPHS,

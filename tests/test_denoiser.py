@@ -9,8 +9,8 @@ import torch
 from course_lib.__main__ import main
 from course_lib.models.conv_layers import ConvStack
 from course_lib.models.denoiser import DnCNN, extend, noise_map
+from course_lib.models.weights import load_model, read_checkpoint
 from course_lib.training import LOSSES, RECIPES, Recipe, load_average, train
-from course_lib.weights import load_model, read_checkpoint
 
 SMALL = {"width": 8, "depth": 4}
 VARIANTS = {

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from course_lib import exercises
+from course_lib.lab import exercises
 
 
 def in_x(E, x, sign=-2.0):

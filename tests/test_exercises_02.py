@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from course_lib import exercises
+from course_lib.lab import exercises
 
 
 def tikhonov(gain, back=lambda spectrum, y: torch.fft.irfft2(spectrum, s=y.shape[-2:])):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from course_lib import exercises
+from course_lib.lab import exercises
 from course_lib.regularizers import gradient, gradient_adjoint
 
 

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from course_lib import exercises
+from course_lib.lab import exercises
 
 
 def kl(mean, logvar):

@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from course_lib.exercises.normalizing_flows import couple, uncouple
+from course_lib.lab.exercises.normalizing_flows import couple, uncouple
 
 LOG_ROOT = 0.5 * math.log(2 * math.pi)
 

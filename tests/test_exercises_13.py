@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from course_lib import exercises
-from course_lib.exercises.synthesis import linear_problem
+from course_lib.lab import exercises
+from course_lib.lab.exercises.synthesis import linear_problem
 
 
 def linear(weight=2.0, seen=1.0, offset=1.0, latent=False):

@@ -7,13 +7,13 @@ import pytest
 import torch
 from test_reconstruction import small_flow
 
-from course_lib import experiments, methods
-from course_lib.data import face
-from course_lib.experiments import METHODS, Experiment, make_task, observe, reproduce
-from course_lib.methods import GRID
+from course_lib.data import TASKS, face
 from course_lib.models.vae import VAE
 from course_lib.operators import Blur, Downsample, Mask
-from course_lib.scores import COLUMNS, PUBLISHED, TASKS, per_image, read_tuning, table
+from course_lib.studies import experiments, methods
+from course_lib.studies.experiments import METHODS, Experiment, make_task, observe, reproduce
+from course_lib.studies.methods import GRID
+from course_lib.studies.scores import COLUMNS, PUBLISHED, per_image, read_tuning, table
 
 UNCOUNTED = ("bicubic", "biharmonic", "srcnn", "vdsr", "pnp", "posterior_mean", "flow_denoiser_pnp")
 """The methods that minimize no objective."""

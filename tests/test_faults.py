@@ -19,8 +19,9 @@ from PIL import Image
 from tqdm import tqdm
 
 from course_lib.__main__ import main
+from course_lib.common import replacing
+from course_lib.models.weights import read_checkpoint
 from course_lib.training import load_average
-from course_lib.weights import read_checkpoint, replacing
 
 if not sys.platform.startswith("linux"):
     pytest.skip("forks and kills processes: Linux only", allow_module_level=True)

@@ -8,14 +8,16 @@ import nbformat
 import pytest
 import torch
 
-from course_lib import compressed_sensing, coverage, domains, gallery, scores
 from course_lib.__main__ import main
-from course_lib.experiments import Experiment
-from course_lib.links import badges, stamp_all
 from course_lib.models.regression import SRCNN
-from course_lib.student import nbgrader_version, write_versions
-from course_lib.tidy import tidy_files
-from course_lib.weights import load_state, read_checkpoint, save_checkpoint, save_model
+from course_lib.models.weights import load_state, read_checkpoint, save_checkpoint, save_model
+from course_lib.studies import coverage, domains, scores
+from course_lib.studies import figures as gallery
+from course_lib.studies import phase_transition as compressed_sensing
+from course_lib.studies.experiments import Experiment
+from course_lib.tools.links import badges, stamp_all
+from course_lib.tools.student import nbgrader_version, write_versions
+from course_lib.tools.tidy import tidy_files
 
 if sys.platform == "win32":
     pytest.skip("limits the size of files by getrlimit, which Windows lacks", allow_module_level=True)

@@ -8,12 +8,12 @@ import torch
 from test_experiments import small_task
 from test_reconstruction import small_flow
 
-from course_lib import gallery
 from course_lib.__main__ import NOTEBOOKS
-from course_lib.data import face
+from course_lib.data import TASKS, face
 from course_lib.metrics import psnr
 from course_lib.operators import Downsample
-from course_lib.scores import FIGURES, PUBLISHED, TASKS, read_scores
+from course_lib.studies import figures as gallery
+from course_lib.studies.scores import FIGURES, PUBLISHED, read_scores
 
 ROWS = [
     {"task": task, "method": method, "sigma": 0.01, "lam": 1e-3, "psnr_mean": 30.0 + i, "psnr_std": 1.0}

@@ -45,23 +45,23 @@ def either(request, model):
 
 
 def flat_encoder(model, shape):
-    return lambda v: model.encode(v.reshape(1, *shape))[0][0]
+    return lambda v: model.encode(v.reshape(1, *shape))[0]
 
 
 def test_decode_inverts_encode(either):
     x = images(3)
-    assert (either.decode(either.encode(x)[0]) - x).abs().max() < 1e-10
+    assert (either.decode(either.encode(x)) - x).abs().max() < 1e-10
 
 
 def test_encode_inverts_decode(either):
     z = torch.randn(3, either.dim, dtype=torch.float64)
-    assert (either.encode(either.decode(z))[0] - z).abs().max() < 1e-10
+    assert (either.encode(either.decode(z)) - z).abs().max() < 1e-10
 
 
 def test_log_determinant_is_that_of_the_jacobian(either):
     x = images(1)
     J = jacobian(flat_encoder(either, x.shape[1:]), x.flatten())
-    assert (either.encode(x)[1] - torch.linalg.slogdet(J)[1]).abs().max() < 1e-8
+    assert (either.encode_with_logdet(x)[1] - torch.linalg.slogdet(J)[1]).abs().max() < 1e-8
 
 
 @settings(max_examples=15, deadline=None, derandomize=True)
@@ -80,16 +80,16 @@ def test_laws_for_all_architectures(scale, channels, widths, multiple, steps, co
     model = flow(scale, channels, size, widths, steps)
     model = model.freeze() if frozen else model
     x, z = images(count, channels, size), torch.randn(count, model.dim, dtype=torch.float64)
-    found, logdet = model.encode(x)
-    assert (model.decode(found) - x).abs().max() < 1e-9 and (model.encode(model.decode(z))[0] - z).abs().max() < 1e-8
+    found, logdet = model.encode_with_logdet(x)
+    assert (model.decode(found) - x).abs().max() < 1e-9 and (model.encode(model.decode(z)) - z).abs().max() < 1e-8
     J = jacobian(flat_encoder(model, x.shape[1:]), x[-1].flatten())
     assert abs(logdet[-1] - torch.linalg.slogdet(J)[1]) < 1e-8
-    alone = model.encode(x[-1:])
+    alone = model.encode_with_logdet(x[-1:])
     assert (alone[0] - found[-1:]).abs().max() < 1e-10 and abs(alone[1] - logdet[-1]).max() < 1e-10
 
 
 def test_log_determinant_of_images_in_a_batch_differs_unless_additive(model):
-    logdet = model.encode(images(4))[1]
+    logdet = model.encode_with_logdet(images(4))[1]
     spread = (logdet - logdet[0]).abs().max()
     assert spread < 1e-12 if model.config["scale"] == "additive" else spread > 1e-2
 
@@ -99,7 +99,7 @@ def test_freezing_changes_no_value_and_no_gradient(model):
     a, b = torch.randn(2, model.dim, dtype=torch.float64), torch.randn(2, dtype=torch.float64)
 
     def values():
-        latent, logdet = model.encode(x)
+        latent, logdet = model.encode_with_logdet(x)
         picture = model.decode(z)
         total = (a * latent).sum() + (b * logdet).sum() + (a * picture.flatten(1)).sum()
         return [latent, logdet, picture, *torch.autograd.grad(total, (x, z))]
@@ -123,7 +123,7 @@ def test_gradients_reach_all_parameters(model):
 def test_a_frozen_model_stays_exact_in_another_precision():
     model = flow().float().freeze().double()
     x = images(2)
-    z, logdet = model.encode(x)
+    z, logdet = model.encode_with_logdet(x)
     assert z.dtype == logdet.dtype == torch.float64
     assert (model.decode(z) - x).abs().max() < 1e-10
 
@@ -134,14 +134,14 @@ def test_freezing_again_takes_the_weights_as_they_are_now():
     model.freeze()
     fresh = Glow(**model.config).double()
     fresh.load_state_dict(model.state_dict())
-    torch.testing.assert_close(model.encode(x), fresh.encode(x), rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(model.encode_with_logdet(x), fresh.encode_with_logdet(x), rtol=1e-10, atol=1e-10)
 
 
 def test_float32_on_each_device_follows_float64(model, device):
     x = images(2)
-    z, logdet = model.encode(x)
+    z, logdet = model.encode_with_logdet(x)
     model.float().to(device)
-    ours = model.encode(x.float().to(device))
+    ours = model.encode_with_logdet(x.float().to(device))
     assert ours[0].device.type == device
     torch.testing.assert_close(ours[0].cpu().double(), z, rtol=1e-3, atol=1e-3)
     torch.testing.assert_close(ours[1].cpu().double(), logdet, rtol=1e-3, atol=1e-2)
@@ -157,12 +157,12 @@ def test_fused_affine_has_the_gradient_of_its_formula(kind):
 
 def test_images_of_a_batch_do_not_influence_one_another(either):
     x = images(3)
-    z, logdet = either.encode(x)
-    torch.testing.assert_close(either.encode(x[1:2])[0], z[1:2], rtol=1e-12, atol=1e-12)
-    torch.testing.assert_close(either.encode(x[1:2])[1], logdet[1:2], rtol=1e-12, atol=1e-12)
+    z, logdet = either.encode_with_logdet(x)
+    torch.testing.assert_close(either.encode(x[1:2]), z[1:2], rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(either.encode_with_logdet(x[1:2])[1], logdet[1:2], rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(either.decode(z[1:2]), either.decode(z)[1:2], rtol=1e-12, atol=1e-12)
     x[0] = math.nan
-    assert either.encode(x)[0][1:].isfinite().all()
+    assert either.encode(x)[1:].isfinite().all()
 
 
 def test_initialize_gives_each_actnorm_zero_mean_and_unit_variance():
@@ -192,12 +192,12 @@ def test_the_latent_goes_from_coarse_to_fine():
     model = Glow(SIZE, 3, 3, (4, 4, 4), "bounded").double()
     assert model.shapes == [(6, 4, 4), (12, 2, 2), (48, 1, 1)]
     constant = torch.full((1, 3, SIZE, SIZE), 0.75, dtype=torch.float64)
-    z = model.encode(constant)[0][0]
+    z = model.encode(constant)[0]
     torch.testing.assert_close(z[:3], torch.full((3,), 0.25 * SIZE, dtype=torch.float64))
     assert z[3:].abs().max() < 1e-12
     sign = torch.tensor([1.0, -1.0], dtype=torch.float64).repeat(SIZE // 2)
     checkerboard = (0.5 + 0.25 * sign[:, None] * sign).expand(1, 3, SIZE, SIZE)
-    z = model.encode(checkerboard)[0][0]
+    z = model.encode(checkerboard)[0]
     assert z[:-96].abs().max() < 1e-12 and z[-96:].abs().max() > 0.4
 
 
@@ -208,7 +208,7 @@ def test_log_prob_of_a_linear_flow_is_the_gaussian_of_its_covariance():
         for p in (step.conv.L, step.conv.U, step.conv.log_s):
             p.data += 0.3 * torch.randn(p.shape, dtype=p.dtype)
     zero = torch.full((4,), 0.5, dtype=torch.float64)
-    M, c = jacobian(flat_encoder(model, (1, 2, 2)), zero), model.encode(zero.view(1, 1, 2, 2))[0][0].detach()
+    M, c = jacobian(flat_encoder(model, (1, 2, 2)), zero), model.encode(zero.view(1, 1, 2, 2))[0].detach()
     inverse = torch.linalg.inv(M)
     law = torch.distributions.MultivariateNormal(zero - inverse @ c, inverse @ inverse.T)
     x = images(5, 1, 2)
@@ -218,7 +218,7 @@ def test_log_prob_of_a_linear_flow_is_the_gaussian_of_its_covariance():
 def test_log_prob_is_the_change_of_variables(model):
     x = images(1)
     J = jacobian(flat_encoder(model, x.shape[1:]), x.flatten())
-    normal = torch.distributions.Normal(0.0, 1.0).log_prob(model.encode(x)[0]).sum(1)
+    normal = torch.distributions.Normal(0.0, 1.0).log_prob(model.encode(x)).sum(1)
     torch.testing.assert_close(model.log_prob(x), normal + torch.linalg.slogdet(J)[1], rtol=1e-10, atol=1e-8)
 
 
@@ -270,7 +270,7 @@ def test_samples_follow_their_generator_and_temperature(model):
     assert len(model.sample(1)) == 1
     origin = model.decode(torch.zeros(1, model.dim, dtype=torch.float64))
     torch.testing.assert_close(model.sample(2, 0.0), origin.expand(2, -1, -1, -1))
-    norms = [model.encode(model.sample(8, t, torch.Generator().manual_seed(0)))[0].norm(dim=1) for t in (0.4, 0.8)]
+    norms = [model.encode(model.sample(8, t, torch.Generator().manual_seed(0))).norm(dim=1) for t in (0.4, 0.8)]
     torch.testing.assert_close(2 * norms[0], norms[1], rtol=1e-8, atol=1e-8)
 
 
@@ -278,7 +278,7 @@ def test_a_state_dict_carries_the_model(model):
     other = Glow(**model.config | {"seed": 7}).double()
     other.load_state_dict(model.state_dict())
     x = images(2)
-    torch.testing.assert_close(other.encode(x), model.encode(x), rtol=0, atol=0)
+    torch.testing.assert_close(other.encode_with_logdet(x), model.encode_with_logdet(x), rtol=0, atol=0)
     assert other.initialized
     keys = set(model.state_dict())
     assert set(model.freeze().state_dict()) == keys
@@ -287,12 +287,12 @@ def test_a_state_dict_carries_the_model(model):
 def test_mixed_precision_touches_the_networks_only_and_keeps_the_inverse():
     model = flow().float()
     x = images(2).float()
-    z, _ = model.encode(x)
-    rough, rough_logdet = model.mixed_precision(torch.bfloat16).encode(x)
+    z, _ = model.encode_with_logdet(x)
+    rough, rough_logdet = model.mixed_precision(torch.bfloat16).encode_with_logdet(x)
     assert rough.dtype == rough_logdet.dtype == torch.float32
     assert 1e-4 < (rough - z).norm() / z.norm() < 0.05
     assert (model.decode(rough) - x).abs().max() < 1e-4
-    assert torch.equal(model.mixed_precision(None).encode(x)[0], z)
+    assert torch.equal(model.mixed_precision(None).encode(x), z)
 
 
 def test_the_defaults_are_the_trained_architecture():

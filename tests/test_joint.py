@@ -75,11 +75,9 @@ def test_joint_map_of_a_linear_vae_is_least_squares(name, method):
     )
     best = torch.linalg.solve(H, right.mT).mT
     found = joint_map(y, A, model, lam, method=method, steps=60, inner=15)
-    torch.testing.assert_close(found.image.flatten(1), best[:, :192], rtol=0, atol=1e-4)
-    torch.testing.assert_close(found.latent, best[:, 192:], rtol=0, atol=1e-3)
-    torch.testing.assert_close(
-        found.history["objective"][-1], joint_objective(found.image, found.latent, y, A, model, lam)
-    )
+    torch.testing.assert_close(found.x.flatten(1), best[:, :192], rtol=0, atol=1e-4)
+    torch.testing.assert_close(found.z, best[:, 192:], rtol=0, atol=1e-3)
+    torch.testing.assert_close(found.history["objective"][-1], joint_objective(found.x, found.z, y, A, model, lam))
 
 
 @pytest.mark.parametrize("method", ["alternate", "reduced"])
@@ -96,21 +94,21 @@ def test_for_a_small_eta_it_is_synthesis():
     model, (_, y, A) = LinearVAE(1e-7), problem("down")
     joint = joint_map(y, A, model, 0.05, method="reduced", steps=1, inner=200)
     alone = synthesis(y, A, model, 0.05, optimizer="lbfgs", steps=200)
-    torch.testing.assert_close(joint.image, alone.image, rtol=0, atol=1e-3)
+    torch.testing.assert_close(joint.x, alone.x, rtol=0, atol=1e-3)
 
 
 def test_continuation_ends_at_the_eta_of_the_model():
     model, (_, y, A) = LinearVAE(), problem("mask")
     straight = joint_map(y, A, model, 0.05, method="reduced", steps=4, inner=100)
     annealed = joint_map(y, A, model, 0.05, method="reduced", start=1.0, steps=4, inner=100)
-    torch.testing.assert_close(annealed.image, straight.image, rtol=0, atol=1e-4)
+    torch.testing.assert_close(annealed.x, straight.x, rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("penalty", ["mean", "joint", "elbo"])
 def test_analysis_of_a_linear_vae_is_least_squares(penalty):
     """φ is a quadratic in x: at the minimum the gradient, written by hand, is zero."""
     model, (_, y, A), lam = LinearVAE(), problem("blur"), 0.02
-    x = vae_analysis(y, A, model, lam, penalty=penalty, steps=500).image
+    x = vae_analysis(y, A, model, lam, penalty=penalty, steps=500).x
     M, u, eta = matrix(A), x.flatten(1) - model.b, model.eta.double()
     R = torch.eye(192, dtype=torch.float64) - model.W @ model.V
     gradient = (x.flatten(1) @ M.mT - y.flatten(1)) @ M + 2 * lam * u @ model.V.mT @ model.V
@@ -132,7 +130,7 @@ def test_a_result_says_its_weight_and_its_evaluations():
 def test_one_evaluation_at_each_eta_is_enough_to_run():
     _, y, A = problem("mask")
     result = joint_map(y, A, LinearVAE(), 0.02, steps=2, inner=1)
-    assert result.image.isfinite().all() and len(result.history["objective"]) == 2
+    assert result.x.isfinite().all() and len(result.history["objective"]) == 2
 
 
 def test_an_operator_without_prox_is_named():
@@ -153,7 +151,7 @@ def test_the_elbo_penalty_is_the_bound():
     bound = -2 * model.elbo(x, generator, samples=2000)
     error = (values[:, 0] - values[:, 1]).std() / 2000**0.5
     assert abs(values[:, 0].mean() - values[:, 1].mean() - (bound[0] - bound[1])) < 6 * error + 1e-6
-    torch.testing.assert_close(vae_penalty(x, model, "joint"), joint_penalty(x, model.encode(x)[0], model, model.eta))
+    torch.testing.assert_close(vae_penalty(x, model, "joint"), joint_penalty(x, model.encode(x), model, model.eta))
 
 
 def test_the_elbo_penalty_is_a_distance_and_a_divergence():
@@ -162,7 +160,7 @@ def test_the_elbo_penalty_is_a_distance_and_a_divergence():
     for parameter in model.parameters():
         parameter.add_(0.3 * torch.randn(parameter.shape, generator=generator, dtype=torch.float64))
     x, noise = torch.rand(2, 3, 8, 8, generator=generator, dtype=torch.float64), torch.ones(6, dtype=torch.float64)
-    mean, logvar = model.encode(x)
+    mean, logvar = model.encode_distribution(x)
     q, p = torch.distributions.Normal(mean, (logvar / 2).exp()), torch.distributions.Normal(0.0, 1.0)
     distance = (x - model.decode(mean + (logvar / 2).exp() * noise)).square().sum((1, 2, 3)) / model.eta
     divergence = torch.distributions.kl_divergence(q, p).sum(1)
@@ -174,22 +172,22 @@ def test_the_better_start_is_chosen_for_each_image():
     """The first z is the minimizer of J(x, ·), which the encoder misses; the second is far away."""
     model = LinearVAE()
     x = model.decode(torch.ones(2, 5, dtype=torch.float64))
-    z = model.encode(x)[0] + torch.tensor([[0.0], [10.0]], dtype=torch.float64)
+    z = model.encode(x) + torch.tensor([[0.0], [10.0]], dtype=torch.float64)
     model.V = 0.5 * model.V
     found = best_start(x, z, model, 0.04)
-    assert torch.equal(found[0], z[0]) and torch.equal(found[1], model.encode(x)[0][1])
+    assert torch.equal(found[0], z[0]) and torch.equal(found[1], model.encode(x)[1])
 
 
 @pytest.mark.parametrize("penalty", ["mean", "joint", "elbo"])
 def test_images_of_a_batch_do_not_influence_one_another(penalty):
     model, (_, y, A) = network(), problem("blur")
     lam = torch.tensor([1e-3, 1e-2, 1e-1], dtype=torch.float64)
-    together = vae_analysis(y, A, model, lam, penalty=penalty, steps=10).image
-    alone = vae_analysis(y[1:2], A, model, 1e-2, penalty=penalty, steps=10).image
+    together = vae_analysis(y, A, model, lam, penalty=penalty, steps=10).x
+    alone = vae_analysis(y[1:2], A, model, 1e-2, penalty=penalty, steps=10).x
     torch.testing.assert_close(together[1:2], alone, rtol=0, atol=1e-8)
     for method in ("alternate", "reduced"):
-        together = joint_map(y, A, model, lam, method=method, steps=3, inner=5).image
-        alone = joint_map(y[1:2], A, model, 1e-2, method=method, steps=3, inner=5).image
+        together = joint_map(y, A, model, lam, method=method, steps=3, inner=5).x
+        alone = joint_map(y[1:2], A, model, 1e-2, method=method, steps=3, inner=5).x
         torch.testing.assert_close(together[1:2], alone, rtol=0, atol=1e-8)
 
 

@@ -15,7 +15,7 @@ import nbformat
 import pytest
 
 from course_lib.__main__ import main
-from course_lib.links import BOOTSTRAP, ROOT, badges, bootstrap, repository, stamp, stamp_all
+from course_lib.tools.links import BOOTSTRAP, ROOT, badges, bootstrap, repository, stamp, stamp_all
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 PAGES = sorted([*NOTEBOOKS, *ROOT.glob("*.md"), *(ROOT / "notebooks").glob("*.md")])
@@ -117,7 +117,9 @@ shell = InteractiveShell.instance()
 result = shell.run_cell({source!r})
 result.raise_error()
 import course_lib, sys
-from course_lib import data, scores, weights
+from course_lib import data
+from course_lib.models import weights
+from course_lib.studies import scores
 assert course_lib.__file__.startswith(sys.prefix), course_lib.__file__
 assert str(scores.FIGURES).startswith(sys.prefix) and len(scores.read_scores(scores.FIGURES / "scores.csv")) > 10
 assert len(scores.per_image("sr2", "tv", 0.01)) == 50

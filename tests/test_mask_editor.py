@@ -10,9 +10,10 @@ import torch
 from PIL import Image
 from test_reconstruction import small_flow
 
-from course_lib import data, widgets
-from course_lib.mask_editor import MaskEditor, edit_mask, fill, hidden_psnr, mask_of_picture, preset
-from course_lib.methods import make_task, observe
+from course_lib import data
+from course_lib.data import make_task, observe
+from course_lib.lab import widgets
+from course_lib.lab.mask_editor import MaskEditor, edit_mask, fill, hidden_psnr, mask_of_picture, preset
 from course_lib.operators import Mask
 from course_lib.reconstruction import bayesian, map_estimate, synthesis, warm_start
 
@@ -107,11 +108,11 @@ def test_filling_is_one_run_of_each_method(face, hole):
     y = observe(face, A, 0.01, [0])
     start = warm_start(y, A, 0.01)
     torch.testing.assert_close(found[0][2], start)
-    expected = map_estimate(y, A, model, lam, start, steps=4).image
+    expected = map_estimate(y, A, model, lam, start, steps=4).x
     torch.testing.assert_close(found[2][2], expected)
-    first = synthesis(y, A, model, lam, optimizer="lbfgs", steps=6).image
+    first = synthesis(y, A, model, lam, optimizer="lbfgs", steps=6).x
     torch.testing.assert_close(found[5][2], first)
-    torch.testing.assert_close(found[7][2], map_estimate(y, A, model, lam, first, steps=4).image)
+    torch.testing.assert_close(found[7][2], map_estimate(y, A, model, lam, first, steps=4).x)
 
 
 def test_pictures_on_the_way_come_between_the_ends(face, hole):

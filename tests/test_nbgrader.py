@@ -11,7 +11,7 @@ import nbformat
 import pytest
 
 from course_lib.__main__ import NOTEBOOKS
-from course_lib.student import checks_of, is_solution, nbgrader_version
+from course_lib.tools.student import checks_of, is_solution, nbgrader_version
 
 pytest.importorskip("nbgrader", reason="nbgrader is not installed")
 

@@ -11,7 +11,7 @@ from test_operators import REGISTRY
 from test_reconstruction import small_flow
 from test_regularizers import REGULARIZERS
 
-from course_lib import methods, plug_and_play, solvers
+from course_lib import solvers
 from course_lib.metrics import psnr, sam, ssim
 from course_lib.models.denoiser import DnCNN
 from course_lib.models.regression import SRCNN, VDSR, upscale
@@ -25,6 +25,7 @@ from course_lib.reconstruction import (
     laplace,
     map_estimate,
     patch_map,
+    plug_and_play,
     recommended,
     sample_posterior,
     split_rhat,
@@ -34,6 +35,7 @@ from course_lib.reconstruction import (
     warm_start,
 )
 from course_lib.regularizers import L1, TV, SquaredL2
+from course_lib.studies import methods
 
 LAMS = [10.0**k for k in range(-8, 1)]
 
@@ -71,7 +73,7 @@ def broken(x, lams=LAMS):
 
 def finite(found):
     """Whether an estimate and all that came with it are finite."""
-    parts = [found.image, found.latent, *found.history.values()]
+    parts = [found.x, found.z, *found.history.values()]
     return all(bool(part.isfinite().all()) for part in parts if part is not None)
 
 
@@ -141,7 +143,7 @@ def test_every_estimate_with_every_lambda(name, task, flow, vae):
     x, lam = every_pair(strange_images(), [0.0, *LAMS])
     y = TASKS[task](x)
     found = (ESTIMATES | OF_VAE)[name](y, TASKS[task], vae if name in OF_VAE else flow, lam)
-    assert broken(found.image, [0.0, *LAMS]) == [] and finite(found)
+    assert broken(found.x, [0.0, *LAMS]) == [] and finite(found)
 
 
 @pytest.mark.parametrize("sigma", [1e-6, 0.01, 10.0])
@@ -190,17 +192,17 @@ def test_chains_that_never_move_are_told_from_chains_that_agree():
 
 
 SOLVERS = {
-    "gradient_descent": lambda A, y, lam: solvers.gradient_descent(A, y, SquaredL2(), lam, 1.0, steps=30),
-    "ista": lambda A, y, lam: solvers.ista(A, y, L1(), lam, steps=30),
-    "fista": lambda A, y, lam: solvers.fista(A, y, L1(), lam, steps=30),
-    "fista TV": lambda A, y, lam: solvers.fista(A, y, TV(iterations=20), lam, steps=10),
-    "admm": lambda A, y, lam: solvers.admm(A, y, L1(), lam, steps=30),
-    "admm split": lambda A, y, lam: solvers.admm(A, y, TV(), lam, split=True, steps=15),
-    "primal_dual": lambda A, y, lam: solvers.primal_dual(A, y, TV(), lam, steps=30),
-    "primal_dual box": lambda A, y, lam: solvers.primal_dual(A, y, TV(), lam, steps=30, box=(0, 1)),
-    "condat_vu": lambda A, y, lam: solvers.condat_vu(A, y, TV(), lam, steps=30),
-    "iht": lambda A, y, lam: solvers.iht(A, y, 5, steps=20),
-    "omp": lambda A, y, lam: solvers.omp(A, y, 5),
+    "gradient_descent": lambda A, y, lam: solvers.gradient_descent(y, A, SquaredL2(), lam, 1.0, steps=30),
+    "ista": lambda A, y, lam: solvers.ista(y, A, L1(), lam, steps=30),
+    "fista": lambda A, y, lam: solvers.fista(y, A, L1(), lam, steps=30),
+    "fista TV": lambda A, y, lam: solvers.fista(y, A, TV(iterations=20), lam, steps=10),
+    "admm": lambda A, y, lam: solvers.admm(y, A, L1(), lam, steps=30),
+    "admm split": lambda A, y, lam: solvers.admm(y, A, TV(), lam, split=True, steps=15),
+    "primal_dual": lambda A, y, lam: solvers.primal_dual(y, A, TV(), lam, steps=30),
+    "primal_dual box": lambda A, y, lam: solvers.primal_dual(y, A, TV(), lam, steps=30, box=(0, 1)),
+    "condat_vu": lambda A, y, lam: solvers.condat_vu(y, A, TV(), lam, steps=30),
+    "iht": lambda A, y, lam: solvers.iht(y, A, 5, steps=20),
+    "omp": lambda A, y, lam: solvers.omp(y, A, 5),
 }
 
 
@@ -289,12 +291,12 @@ def test_a_flow_far_away_from_its_images(scale, device):
     double = small_flow(scale)
     # A sigmoid scale goes to 0 there, and has no inverse in numbers.
     x = torch.cat([strange_images(torch.float64), (1 if scale == "sigmoid" else 1e3) * strange_images(torch.float64)])
-    z, logdet = double.encode(x)
+    z, logdet = double.encode_with_logdet(x)
     assert z.isfinite().all() and logdet.isfinite().all()
     size = x.flatten(1).norm(dim=1).clamp_min(1)
     assert ((double.decode(z) - x).flatten(1).norm(dim=1) <= 1e-9 * size).all()
     single = copy.deepcopy(double).float().to(device)
-    found, logdet32 = single.encode(x.float().to(device))
+    found, logdet32 = single.encode_with_logdet(x.float().to(device))
     assert ((found.double().cpu() - z).norm(dim=1) <= 1e-4 * z.norm(dim=1).clamp_min(1)).all()
     torch.testing.assert_close(logdet32.double().cpu(), logdet, rtol=1e-3, atol=1e-2)
     far = torch.cat([torch.zeros(1, double.dim), 10 * torch.eye(double.dim)[:3], torch.full((1, double.dim), 5.0)])
@@ -304,10 +306,10 @@ def test_a_flow_far_away_from_its_images(scale, device):
 def test_a_vae_far_away_from_its_images(vae, device):
     model = copy.deepcopy(vae).to(device)
     x = torch.cat([strange_images(), 1e3 * strange_images()[4:6]]).to(device)
-    mean, logvar = model.encode(x)
+    mean, logvar = model.encode_with_logdet(x)
     assert mean.isfinite().all() and logvar.isfinite().all()
     assert model.decode(torch.cat([mean, 100 * torch.eye(4, device=device)])).isfinite().all()
-    torch.testing.assert_close(mean.double(), copy.deepcopy(model).double().encode(x.double())[0], rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(mean.double(), copy.deepcopy(model).double().encode(x.double()), rtol=1e-3, atol=1e-3)
 
 
 def networks():
@@ -316,8 +318,8 @@ def networks():
     x = strange_images()[:6]
     vae = VAE(8, dim=4, widths=[6, 6], blocks=[0, 0]).freeze()
     return {
-        "glow": (small_flow().float(), lambda m: m.encode(x)[0]),
-        "vae": (vae, lambda m: m.decode(m.encode(x)[0])),
+        "glow": (small_flow().float(), lambda m: m.encode(x)),
+        "vae": (vae, lambda m: m.decode(m.encode(x))),
         "dncnn": (DnCNN(width=6, depth=3), lambda m: m(x, 0.1)),
         "srcnn": (SRCNN(widths=(6, 6)), lambda m: m(x)),
         "vdsr": (VDSR(width=6, depth=3), lambda m: m(upscale(Downsample(2)(x), 2))),

@@ -110,16 +110,16 @@ def flow(scale="bounded", seed=2):
 
 
 def latent(model, x):
-    return model.encode(x)[0]
+    return model.encode(x)
 
 
 def logdet(model, x):
-    return model.encode(x)[1]
+    return model.encode_with_logdet(x)[1]
 
 
 def both(model, x):
     """z and log|det| together, for a gradient of both at once."""
-    z, logdet = model.encode(x)
+    z, logdet = model.encode_with_logdet(x)
     return torch.cat([z, 10 * logdet[:, None]], 1)
 
 
@@ -169,7 +169,7 @@ def test_activations_are_kept_for_a_gradient_only(run, grad, monkeypatch):
 def test_two_gradients_through_one_graph():
     """The activations that are kept survive the first gradient, unchanged."""
     (_, other), x = flow(), images((2, 3, 16, 16)).requires_grad_()
-    z, logdet = other.encode(x)
+    z, logdet = other.encode_with_logdet(x)
     loss = z.square().sum() - logdet.sum()
     (first,) = torch.autograd.grad(loss, x, retain_graph=True)
     (second,) = torch.autograd.grad(loss, x)
@@ -185,7 +185,7 @@ def test_torch_func_sees_the_jacobian_of_a_frozen_flow(direction):
         p.data += 0.05 * torch.randn(p.shape, generator=generator)
     model.freeze()
     x = torch.rand(1, 3, 8, 8, generator=generator)
-    function, at = (lambda x: model.encode(x)[0], x) if direction == "encode" else (model.decode, model.encode(x)[0])
+    function, at = (lambda x: model.encode(x), x) if direction == "encode" else (model.decode, model.encode(x))
     v = torch.randn(at.shape, generator=generator)
     value, Jv = torch.func.jvp(function, (at,), (v,))
     u = torch.randn(value.shape, generator=generator)

@@ -7,7 +7,7 @@ from test_reconstruction import small_flow
 from course_lib.models.glow import Glow
 from course_lib.operators import Blur, Identity, Mask, random_mask, uniform_kernel
 from course_lib.reconstruction import map_estimate, map_objective, patch_map, patch_penalty
-from course_lib.results import data_term
+from course_lib.reconstruction.base import data_term
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def test_one_round_on_one_patch_is_the_map(flow):
     still = torch.Generator().manual_seed(0)
     seed = next(s for s in range(2000) if not torch.randint(8, (2,), generator=still.manual_seed(s)).any())
     found = patch_map(y, A, flow, 1e-3, x, rounds=1, steps=15, seed=seed, truth=x)
-    torch.testing.assert_close(found.image, map_estimate(y, A, flow, 1e-3, x, steps=15).image, rtol=0, atol=1e-9)
+    torch.testing.assert_close(found.x, map_estimate(y, A, flow, 1e-3, x, steps=15).x, rtol=0, atol=1e-9)
     assert found.history["psnr"].shape == (1, 2) == found.history["data"].shape
 
 
@@ -70,13 +70,13 @@ def test_rounds_lower_the_objective_and_images_stay_apart(flow):
     options = dict(stride=4, rounds=3, steps=10)
     found = patch_map(y, A, flow, lam, **options)
     alone = patch_map(y[1:], A, flow, 1e-3, **options)
-    torch.testing.assert_close(found.image[1:], alone.image, rtol=0, atol=1e-7)
+    torch.testing.assert_close(found.x[1:], alone.x, rtol=0, atol=1e-7)
 
     def objective(x):
         return data_term(x, y, A) + lam * patch_penalty(x, flow, 4)
 
-    start = patch_map(y, A, flow, lam, A.T(y), stride=4, rounds=1, steps=1).image
-    assert (objective(found.image) < objective(start)).all() and (found.evaluations <= 33).all()
+    start = patch_map(y, A, flow, lam, A.T(y), stride=4, rounds=1, steps=1).x
+    assert (objective(found.x) < objective(start)).all() and (found.evaluations <= 33).all()
 
 
 def test_bad_input_is_named(flow):

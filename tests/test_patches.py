@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.feature_extraction.image import extract_patches_2d, reconstruct_from_patches_2d
 
-from course_lib import patches
+from course_lib.data import patches
 
 F64 = torch.float64
 

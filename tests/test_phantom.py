@@ -4,7 +4,8 @@ import pytest
 import skimage.data
 import torch
 
-from course_lib import operators, phantom
+from course_lib import operators
+from course_lib.data import phantom
 from course_lib.metrics import psnr
 
 ANGLES = [0.0, 17.0, 45.0, 90.0, 133.0, 171.5]

@@ -5,11 +5,11 @@ import pytest
 import torch
 from skimage.restoration import denoise_nl_means, denoise_wavelet
 
-from course_lib import plug_and_play as pnp
 from course_lib import reconstruction
 from course_lib.data import photograph
 from course_lib.metrics import psnr
 from course_lib.operators import Blur, Downsample, Identity, Mask, Radon, random_mask, uniform_kernel
+from course_lib.reconstruction import plug_and_play as pnp
 from course_lib.regularizers import L1, TV, SquaredL2
 from course_lib.solvers import admm, ista, primal_dual
 
@@ -68,19 +68,19 @@ def test_admm_with_the_prox_of_tv_is_admm(name):
     lam = rho * strength**2
     for steps in (1, 7):
         ours = pnp.admm(y, A, pnp.proximal(phi), strength, rho, torch.zeros(2, 2, 6, 8).double(), steps=steps)
-        theirs = admm(A, y, phi, lam, rho, steps=steps, tolerance=0.0, balance=0)
-        assert (norm(ours.image - theirs.x) <= 1e-6 * norm(theirs.x)).all()
-    best = primal_dual(A, y, phi, lam, steps=5000, tolerance=1e-7).x
+        theirs = admm(y, A, phi, lam, rho, steps=steps, tolerance=0.0, balance=0)
+        assert (norm(ours.x - theirs.x) <= 1e-6 * norm(theirs.x)).all()
+    best = primal_dual(y, A, phi, lam, steps=5000, tolerance=1e-7).x
     run = pnp.admm(y, A, pnp.proximal(TV(tolerance=1e-4)), strength, rho, steps=100)
-    assert (norm(run.image - best) <= 1e-2 * norm(best)).all()
+    assert (norm(run.x - best) <= 1e-2 * norm(best)).all()
 
 
 def test_proximal_gradient_with_a_prox_is_ista():
     _, y, A = problem("radon")
     tau = 1.5 / A.norm((2, 6, 8)) ** 2
     ours = pnp.proximal_gradient(y, A, pnp.proximal(L1()), 0.1, torch.zeros(2, 2, 6, 8).double(), step=tau, steps=20)
-    theirs = ista(A, y, L1(), 0.1**2 / tau, step=tau, steps=20, tolerance=0.0)
-    assert (norm(ours.image - theirs.x) <= 1e-10 * norm(theirs.x)).all()
+    theirs = ista(y, A, L1(), 0.1**2 / tau, step=tau, steps=20, tolerance=0.0)
+    assert (norm(ours.x - theirs.x) <= 1e-10 * norm(theirs.x)).all()
     assert torch.allclose(ours.history["data"][-1], (A(theirs.x) - y).flatten(1).square().sum(1) / 2)
 
 
@@ -98,7 +98,7 @@ def test_the_identity_denoiser_gives_least_squares(method, name):
         run = pnp.admm(y, A, identity, 0.1, 1e-3, x0, steps=30)
     else:
         run = pnp.proximal_gradient(y, A, identity, 0.1, x0, step=1.9 / A.norm((2, 6, 8)) ** 2, steps=3000)
-    assert (norm(run.image - right.reshape(x0.shape)) <= 1e-3 * norm(x0)).all()
+    assert (norm(run.x - right.reshape(x0.shape)) <= 1e-3 * norm(x0)).all()
 
 
 @pytest.mark.parametrize("name", ["blur", "mask", "down"])
@@ -112,7 +112,7 @@ def test_red_with_a_linear_symmetric_denoiser_is_its_closed_form(name, method):
     for b in range(2):
         H = M.mT @ M + lam[b] * (torch.eye(len(W), dtype=torch.float64) - W)
         right = torch.linalg.solve(H, M.mT @ y[b].flatten())
-        assert (run.image[b].flatten() - right).norm() <= 1e-4 * right.norm()
+        assert (run.x[b].flatten() - right).norm() <= 1e-4 * right.norm()
     assert torch.equal(run.lam, lam)
 
 
@@ -131,7 +131,7 @@ def test_hqs_alternates_its_two_closed_forms_with_the_schedule():
         rho = 0.5 * 0.05**2 / s**2
         H = M.mT @ M + rho * torch.eye(len(M), dtype=torch.float64)
         z = torch.linalg.solve(H, (y.flatten(1) @ M + rho * z.flatten(1)).mT).mT.reshape(x0.shape) / (1 + s)
-    assert (norm(run.image - z) <= 1e-10 * norm(z)).all()
+    assert (norm(run.x - z) <= 1e-10 * norm(z)).all()
     last = []
     pnp.hqs(y, A, lambda x, s: last.append(s) or x, 0.0, steps=3)
     assert last[-1] == pytest.approx(0.5 / 255)
@@ -143,18 +143,18 @@ def test_an_image_alone_is_as_in_a_batch_and_the_history_has_a_row_a_step(name):
     run = METHODS[name](y, A, pnp.proximal(TV()), steps=5, truth=x)
     for b in range(2):
         alone = METHODS[name](y[b : b + 1], A, pnp.proximal(TV()), steps=5)
-        assert torch.allclose(alone.image[0], run.image[b], rtol=0, atol=1e-12)
+        assert torch.allclose(alone.x[0], run.x[b], rtol=0, atol=1e-12)
     assert all(run.history[key].shape == (6, 2) for key in ("data", "change", "psnr"))
-    assert torch.equal(run.history["psnr"][-1], psnr(run.image.clamp(0, 1), x))
+    assert torch.equal(run.history["psnr"][-1], psnr(run.x.clamp(0, 1), x))
     assert torch.allclose(run.history["data"][0], reconstruction.data_term(A.T(y) / A.norm((2, 6, 8)) ** 2, y, A))
-    assert (run.history["change"] > 0).all() and run.evaluations.tolist() == [5, 5] and run.latent is None
+    assert (run.history["change"] > 0).all() and run.evaluations.tolist() == [5, 5] and run.z is None
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_dtype_and_device_follow_the_data(name, device):
     y = torch.rand(1, 1, 8, 8, device=device)
     run = METHODS[name](y, Identity(), pnp.tv, steps=2)
-    assert run.image.dtype == torch.float32 and run.image.device.type == device and not run.image.requires_grad
+    assert run.x.dtype == torch.float32 and run.x.device.type == device and not run.x.requires_grad
 
 
 def test_denoisers_that_are_made_of_others():
@@ -234,7 +234,7 @@ def test_of_several_flows_the_nearest_in_noise_is_taken():
 def test_red_with_tweedie_descends_on_the_posterior():
     """Its fixed point has no gradient left of ½‖A x − y‖² − λ s² log p(x)."""
     flow, (_, y, A) = Mixture(), problem("blur", channels=1)
-    x = pnp.red(y, A, pnp.tweedie(flow), 0.3, 0.5, method="gradient", steps=400).image.requires_grad_()
+    x = pnp.red(y, A, pnp.tweedie(flow), 0.3, 0.5, method="gradient", steps=400).x.requires_grad_()
     objective = reconstruction.data_term(x, y, A) - 0.5 * 0.3**2 * flow.log_prob(x)
     (gradient,) = torch.autograd.grad(objective.sum(), x)
     assert (norm(gradient) < 1e-8).all()

@@ -10,9 +10,9 @@ from PIL import Image
 
 from course_lib.__main__ import main
 from course_lib.models.regression import SRCNN, VDSR, upscale
+from course_lib.models.weights import load_model, read_checkpoint
 from course_lib.operators import Downsample
 from course_lib.training import LOSSES, Recipe, load_average, train
-from course_lib.weights import load_model, read_checkpoint
 
 SMALL = {"srcnn": {"widths": [8, 4]}, "vdsr": {"width": 8, "depth": 4}}
 CLASSES = {"srcnn": SRCNN, "vdsr": VDSR}

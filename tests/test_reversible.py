@@ -24,7 +24,7 @@ def flow(scale="bounded", steps=3):
 def derivatives(model, x, only_logdet=False):
     """A loss on E(x) and log|det J_E(x)|, and its gradients in x and in every weight."""
     x = x.clone().requires_grad_()
-    z, logdet = model.encode(x)
+    z, logdet = model.encode_with_logdet(x)
     loss = (logdet * torch.arange(1.0, 1 + len(x))).sum()
     if not only_logdet:
         loss = loss + (z.sin() * torch.linspace(1, 2, z.shape[1])).sum()
@@ -61,7 +61,7 @@ def test_a_frozen_flow_has_the_same_gradient_in_the_image():
 
 def test_the_graph_may_be_walked_twice():
     model, x = flow().reversible(), images(2).requires_grad_()
-    z, logdet = model.encode(x)
+    z, logdet = model.encode_with_logdet(x)
     loss = z.square().sum() - logdet.sum()
     first = torch.autograd.grad(loss, x, retain_graph=True)
     assert_same(torch.autograd.grad(loss, x), first)

@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from course_lib import regularizers, selection
+from course_lib import regularizers
 from course_lib.operators import Blur, Identity, Mask, gaussian_kernel
+from course_lib.solvers import selection
 
 SIGMA = 0.1
 LAMS = torch.logspace(-4, 1, 101, dtype=torch.float64)
@@ -34,7 +35,7 @@ def problem():
 def test_discrepancy_of_denoising_in_closed_form():
     """‖y/(1 + λ) − y‖ = λ/(1 + λ) ‖y‖, so λ = r/(1 − r) with r = σ√m/‖y‖."""
     y = randn(3, 2, 6, 7) * torch.tensor([0.5, 1.0, 3.0]).double().reshape(3, 1, 1, 1)
-    chosen = selection.discrepancy(ridge(1.0), y, Identity(), SIGMA, tolerance=1e-9, steps=60)
+    chosen = selection.discrepancy(y, Identity(), ridge(1.0), SIGMA, tolerance=1e-9, steps=60)
     r = SIGMA * 84**0.5 / y.flatten(1).norm(dim=1)
     torch.testing.assert_close(chosen.lam, r / (1 - r), rtol=1e-8, atol=0)
     torch.testing.assert_close(chosen.x, y * (1 - r).reshape(3, 1, 1, 1), rtol=1e-8, atol=0)
@@ -44,14 +45,14 @@ def test_discrepancy_of_denoising_in_closed_form():
 def test_discrepancy_counts_what_was_measured():
     mask = torch.arange(84).reshape(1, 12, 7) % 3 > 0
     A, y = Mask(mask), randn(1, 1, 12, 7) * mask
-    chosen = selection.discrepancy(ridge(mask.double()), y, A, SIGMA, measurements=int(mask.sum()), tolerance=1e-9)
+    chosen = selection.discrepancy(y, A, ridge(mask.double()), SIGMA, measurements=int(mask.sum()), tolerance=1e-9)
     assert abs(chosen.values[-1].item() - 56 * SIGMA**2) < 1e-8
 
 
 def test_sure_is_the_formula_where_the_operator_is_diagonal(problem):
     """A x_λ = a²/(a² + λ) y, so div = Σ a²/(a² + λ); random signs make the Monte Carlo divergence exact."""
     a, _, y = problem
-    chosen = selection.sure(ridge(a), y, Mask(a), SIGMA, LAMS)
+    chosen = selection.sure(y, Mask(a), ridge(a), SIGMA, LAMS)
     filters = (a**2).flatten() / ((a**2).flatten() + LAMS[:, None])  # [K, m]
     expected = torch.stack(
         [((f - 1) * y.flatten(1)).square().sum(1) - 120 * SIGMA**2 + 2 * SIGMA**2 * f.sum() for f in filters]
@@ -66,7 +67,7 @@ def test_sure_of_soft_thresholding_is_donoho_and_johnstones():
     """Σ min(y², λ²) − m σ² + 2σ² #{|y| > λ} (1995)."""
     y, phi = randn(1, 3, 20, 20), regularizers.L1()
     lams = torch.linspace(0.01, 1, 30, dtype=torch.float64)
-    chosen = selection.sure(lambda y, lam: phi.prox(y, lam), y, Identity(), SIGMA, lams, epsilon=1e-9)
+    chosen = selection.sure(y, Identity(), lambda y, lam: phi.prox(y, lam), SIGMA, lams, epsilon=1e-9)
     for lam, value in zip(lams, chosen.values[:, 0], strict=True):
         expected = y.square().clamp_max(lam**2).sum() + SIGMA**2 * (2 * (y.abs() > lam).sum() - y.numel())
         assert abs(value - expected) < 1e-5 * abs(expected) + 1e-5
@@ -78,7 +79,7 @@ def test_sure_is_unbiased_for_the_predicted_risk():
     x = randn(1, 1, 5, 6).expand(4000, -1, -1, -1)
     y = a * x + SIGMA * randn(4000, 1, 5, 6, seed=2)
     for lam in (0.003, 0.1):
-        chosen = selection.sure(ridge(a), y, Mask(a), SIGMA, [lam])
+        chosen = selection.sure(y, Mask(a), ridge(a), SIGMA, [lam])
         gap = chosen.values[0] - (a * (chosen.x - x)).flatten(1).square().sum(1)
         assert abs(gap.mean()) < 4 * gap.std() / 4000**0.5
 
@@ -91,7 +92,7 @@ def test_sure_probes_the_trace_of_an_operator_that_is_not_diagonal():
     def solve(y, lam):
         return A.T(torch.fft.ifft2(torch.fft.fft2(y) / (k2 + column(lam))).real)
 
-    chosen = selection.sure(solve, y, A, SIGMA, [0.01], seed=3)
+    chosen = selection.sure(y, A, solve, SIGMA, [0.01], seed=3)
     residual = (A(solve(y, torch.tensor([0.01]))) - y).square().sum()
     divergence = (chosen.values[0, 0] - residual + 1024 * SIGMA**2) / (2 * SIGMA**2)
     filters = k2 / (k2 + 0.01)
@@ -101,7 +102,7 @@ def test_sure_probes_the_trace_of_an_operator_that_is_not_diagonal():
 def test_l_curve_has_the_curvature_of_the_exact_derivatives(problem):
     a, _, y = problem
     phi = regularizers.SquaredL2()
-    chosen = selection.l_curve(ridge(a), y, Mask(a), phi, LAMS)
+    chosen = selection.l_curve(y, Mask(a), ridge(a), phi, LAMS)
 
     def points(t):
         filters = (a**2).flatten() / ((a**2).flatten() + t.exp()[:, None])
@@ -129,9 +130,9 @@ def test_bend_of_a_circle():
 
 
 RULES = {
-    "discrepancy": lambda a, y: selection.discrepancy(ridge(a), y, Mask(a), SIGMA),
-    "l_curve": lambda a, y: selection.l_curve(ridge(a), y, Mask(a), regularizers.SquaredL2(), LAMS),
-    "sure": lambda a, y: selection.sure(ridge(a), y, Mask(a), SIGMA, LAMS),
+    "discrepancy": lambda a, y: selection.discrepancy(y, Mask(a), ridge(a), SIGMA),
+    "l_curve": lambda a, y: selection.l_curve(y, Mask(a), ridge(a), regularizers.SquaredL2(), LAMS),
+    "sure": lambda a, y: selection.sure(y, Mask(a), ridge(a), SIGMA, LAMS),
 }
 
 
@@ -165,25 +166,25 @@ def nothing(y, lam):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda y, A, s: selection.discrepancy(s, y, A, -1.0), "sigma"),
-        (lambda y, A, s: selection.discrepancy(s, y, A, float("nan")), "sigma"),
-        (lambda y, A, s: selection.discrepancy(s, y, A, 0.1, bounds=(1.0, 0.1)), "increasing"),
-        (lambda y, A, s: selection.discrepancy(s, y, A, 0.1, bounds=(1e-6, 1e-5)), "bounds: .*residuals around"),
-        (lambda y, A, s: selection.discrepancy(s, y, A, 9.0), "bounds: .*residuals around"),
-        (lambda y, A, s: selection.discrepancy(s, y, A, 0.1, measurements=0), "measurements"),
-        (lambda y, A, s: selection.discrepancy(s, y, A, 0.1, steps=0), "steps"),
-        (lambda y, A, s: selection.discrepancy(s, y, A, 0.1, tolerance=0), "tolerance"),
-        (lambda y, A, s: selection.discrepancy(nothing, y, A, 0.1), r"solve\(y, lam\): .*finite"),
-        (lambda y, A, s: selection.discrepancy(lambda y, lam: y[:1], y, A, 0.1), r"solve\(y, lam\): .*2 images"),
-        (lambda y, A, s: selection.discrepancy(s, y, lambda x: x[:, :, :2], 0.1), "y: .*shape of A"),
-        (lambda y, A, s: selection.sure(s, y * float("nan"), A, 0.1, LAMS), "y: .*finite"),
-        (lambda y, A, s: selection.sure(s, y, A, 0.0, LAMS), "sigma"),
-        (lambda y, A, s: selection.sure(s, y, A, 0.1, []), "lams"),
-        (lambda y, A, s: selection.sure(s, y, A, 0.1, [1.0, 0.1]), "lams: .*increasing"),
-        (lambda y, A, s: selection.sure(s, y, A, 0.1, [-1.0, 0.1]), "lams: .*positive"),
-        (lambda y, A, s: selection.sure(s, y, A, 0.1, LAMS, epsilon=0.0), "epsilon"),
-        (lambda y, A, s: selection.l_curve(s, y, A, regularizers.SquaredL2(), LAMS[:6]), "lams: .*at least 7"),
-        (lambda y, A, s: selection.l_curve(s, 0 * y, A, regularizers.SquaredL2(), LAMS), "lams: .*is 0 at"),
+        (lambda y, A, s: selection.discrepancy(y, A, s, -1.0), "sigma"),
+        (lambda y, A, s: selection.discrepancy(y, A, s, float("nan")), "sigma"),
+        (lambda y, A, s: selection.discrepancy(y, A, s, 0.1, bounds=(1.0, 0.1)), "increasing"),
+        (lambda y, A, s: selection.discrepancy(y, A, s, 0.1, bounds=(1e-6, 1e-5)), "bounds: .*residuals around"),
+        (lambda y, A, s: selection.discrepancy(y, A, s, 9.0), "bounds: .*residuals around"),
+        (lambda y, A, s: selection.discrepancy(y, A, s, 0.1, measurements=0), "measurements"),
+        (lambda y, A, s: selection.discrepancy(y, A, s, 0.1, steps=0), "steps"),
+        (lambda y, A, s: selection.discrepancy(y, A, s, 0.1, tolerance=0), "tolerance"),
+        (lambda y, A, s: selection.discrepancy(y, A, nothing, 0.1), r"solve\(y, lam\): .*finite"),
+        (lambda y, A, s: selection.discrepancy(y, A, lambda y, lam: y[:1], 0.1), r"solve\(y, lam\): .*2 images"),
+        (lambda y, A, s: selection.discrepancy(y, lambda x: x[:, :, :2], s, 0.1), "y: .*shape of A"),
+        (lambda y, A, s: selection.sure(y * float("nan"), A, s, 0.1, LAMS), "y: .*finite"),
+        (lambda y, A, s: selection.sure(y, A, s, 0.0, LAMS), "sigma"),
+        (lambda y, A, s: selection.sure(y, A, s, 0.1, []), "lams"),
+        (lambda y, A, s: selection.sure(y, A, s, 0.1, [1.0, 0.1]), "lams: .*increasing"),
+        (lambda y, A, s: selection.sure(y, A, s, 0.1, [-1.0, 0.1]), "lams: .*positive"),
+        (lambda y, A, s: selection.sure(y, A, s, 0.1, LAMS, epsilon=0.0), "epsilon"),
+        (lambda y, A, s: selection.l_curve(y, A, s, regularizers.SquaredL2(), LAMS[:6]), "lams: .*at least 7"),
+        (lambda y, A, s: selection.l_curve(0 * y, A, s, regularizers.SquaredL2(), LAMS), "lams: .*is 0 at"),
     ],
 )
 def test_bad_input(call, message):

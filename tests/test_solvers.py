@@ -340,13 +340,13 @@ def test_primal_dual_reaches_the_minimum_of_scipy(name, box):
     A, phi = OPERATORS[name](6, 8), TV(coupled=False)
     x = torch.rand(1, 1, 6, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     y = A(x)
-    result = primal_dual(A, y, phi, 0.05, box=box, steps=3000, tolerance=1e-9)
+    result = primal_dual(y, A, phi, 0.05, box=box, steps=3000, tolerance=1e-9)
     value = (0.5 * (A(result.x) - y).square().sum() + 0.05 * phi(result.x)).item()
     least = dense_tv_minimum(A, y, phi, 0.05, x.shape, box)
     assert value == pytest.approx(result.history["objective"][-1].item())
     assert abs(value - least) <= 3e-4 * least and value <= least * (1 + 1e-5)
     if box:
-        free = primal_dual(A, y, phi, 0.05).history["objective"][-1]
+        free = primal_dual(y, A, phi, 0.05).history["objective"][-1]
         assert result.x.min() >= box[0] and result.x.max() <= box[1] and value > 1.01 * free
 
 
@@ -354,9 +354,9 @@ def test_primal_dual_with_identity_is_the_prox_of_tv():
     A = Stand(lambda x: x, lambda y: y, lambda v, y, rho: (y + col(rho) * v) / (1 + col(rho)), 1.0)
     y = torch.rand(2, 3, 9, 7, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     lam = torch.tensor([0.05, 0.2], dtype=torch.float64)
-    result = primal_dual(A, y, TV(), lam, steps=5000, tolerance=1e-8)
+    result = primal_dual(y, A, TV(), lam, steps=5000, tolerance=1e-8)
     torch.testing.assert_close(result.x, TV(iterations=5000, tolerance=1e-7).prox(y, lam), rtol=0, atol=1e-5)
-    unregularized = primal_dual(A, y, TV(), 0.0, x0=torch.zeros_like(y))
+    unregularized = primal_dual(y, A, TV(), 0.0, x0=torch.zeros_like(y))
     torch.testing.assert_close(unregularized.x, y, rtol=0, atol=1e-4)
 
 
@@ -370,12 +370,12 @@ def test_primal_dual_defaults_and_batches(name):
     y = y + 0.02 * randn(*y.shape, seed=3)
     lam = torch.tensor([0.01, 0.1], dtype=torch.float64)
     seen = []
-    result = primal_dual(A, y, phi, lam, callback=lambda k, x: seen.append(k))
+    result = primal_dual(y, A, phi, lam, callback=lambda k, x: seen.append(k))
     assert result.converged.all() and seen == list(range(int(result.iterations.max()) + 1))
-    least = primal_dual(A, y, phi, lam, steps=1500, tolerance=0.0).history["objective"][-1]
+    least = primal_dual(y, A, phi, lam, steps=1500, tolerance=0.0).history["objective"][-1]
     assert (result.history["objective"][-1] <= least * (1 + 1e-3)).all()
     for b in range(2):
-        alone = primal_dual(A, y[b : b + 1], phi, lam[b].item())
+        alone = primal_dual(y[b : b + 1], A, phi, lam[b].item())
         torch.testing.assert_close(alone.x[0], result.x[b], rtol=0, atol=1e-10)
         assert alone.iterations == result.iterations[b]
 
@@ -384,7 +384,7 @@ def test_primal_dual_does_not_stop_at_data_that_it_fits():
     """From x0 = Aᵀy/‖A‖² of a mask, the first step moves the dual variable alone."""
     A = mask(16, 16)
     y = A(torch.rand(1, 1, 16, 16, generator=torch.Generator().manual_seed(0), dtype=torch.float64))
-    result = primal_dual(A, y, TV(), 0.02)
+    result = primal_dual(y, A, TV(), 0.02)
     assert result.iterations > 10 and result.history["objective"][-1] < 0.8 * result.history["objective"][0]
 
 
@@ -442,11 +442,11 @@ ONES = torch.ones(2, 1, 4, 4, dtype=torch.float64)
         (lambda: lbfgs(rosenbrock, torch.ones(2, 3), tolerance=-1), "tolerance"),
         (lambda: lbfgs(rosenbrock, torch.ones(2, 3), initial_step=0), "initial_step"),
         (lambda: lbfgs(lambda x: 1.0, torch.ones(2, 3)), "objective: .*float"),
-        (lambda: primal_dual(A4, ONES, TV(), -0.1), "lam: .*>= 0"),
-        (lambda: primal_dual(A4, ONES, TV(), torch.ones(3)), r"lam: .*\[2\].*\[3\]"),
-        (lambda: primal_dual(A4, ONES * float("nan"), TV(), 0.1), "y: .*finite"),
-        (lambda: primal_dual(A4, ONES, TV(), 0.1, x0=ONES[0]), r"x0: .*\[B, C, H, W\]"),
-        (lambda: primal_dual(A4, ONES, TV(), 0.1, box=(1, 0)), "box"),
+        (lambda: primal_dual(ONES, A4, TV(), -0.1), "lam: .*>= 0"),
+        (lambda: primal_dual(ONES, A4, TV(), torch.ones(3)), r"lam: .*\[2\].*\[3\]"),
+        (lambda: primal_dual(ONES * float("nan"), A4, TV(), 0.1), "y: .*finite"),
+        (lambda: primal_dual(ONES, A4, TV(), 0.1, x0=ONES[0]), r"x0: .*\[B, C, H, W\]"),
+        (lambda: primal_dual(ONES, A4, TV(), 0.1, box=(1, 0)), "box"),
         (lambda: conjugate_gradient(lambda x: -x, torch.ones(2, 3)), "apply: .*positive definite"),
         (lambda: conjugate_gradient(lambda x: 0 * x, torch.ones(2, 3)), "apply: .*positive definite"),
         (lambda: conjugate_gradient(lambda x: x, torch.ones(2, 3), torch.ones(3, 3)), r"x0: .*\[2, 3\].*\[3, 3\]"),
@@ -481,7 +481,9 @@ BUDGETS = {
 """The defaults with which the figures and the stored outputs of the notebooks were made: others ask for new ones."""
 
 
-@pytest.mark.parametrize("name", [name for name in solvers.__all__ if name not in ("Result", "keep_largest")])
+@pytest.mark.parametrize(
+    "name", [name for name, f in vars(solvers).items() if callable(f) and name not in ("Result", "keep_largest")]
+)
 def test_a_solver_is_silent_and_has_the_defaults_of_the_figures(name):
     parameters = inspect.signature(getattr(solvers, name)).parameters
     defaults = {key: p.default for key, p in parameters.items() if p.default is not p.empty}

@@ -55,7 +55,7 @@ def test_keep_largest_keeps_k_values_of_each_image():
 def test_omp_is_that_of_scikit_learn(k, kind):
     D, y = unit_columns(), randn(4, 40, seed=3)
     A = {"dictionary": D, "operator": Matrix(D), "images": OnImages(D)}[kind]
-    result = omp(A, y if kind != "images" else y[:, None, None], k, tolerance=0)
+    result = omp(y if kind != "images" else y[:, None, None], A, k, tolerance=0)
     theirs = torch.from_numpy(orthogonal_mp(D.numpy(), y.T.numpy(), n_nonzero_coefs=k)).T.reshape(4, -1)
     ours = result.x.flatten(1)
     assert ((ours != 0).sum(1) == k).all() and (result.iterations == k).all()
@@ -68,24 +68,24 @@ def test_omp_is_that_of_scikit_learn(k, kind):
 def test_omp_normalizes_the_atoms_of_a_dictionary():
     D, y = unit_columns(), randn(3, 40, seed=3)
     scale = randn(60, seed=8).abs() + 0.01
-    assert torch.allclose(omp(D * scale, y, 7, tolerance=0).x * scale, omp(D, y, 7, tolerance=0).x)
+    assert torch.allclose(omp(y, D * scale, 7, tolerance=0).x * scale, omp(y, D, 7, tolerance=0).x)
 
 
 def test_omp_recovers_each_support_and_stops_there():
     D = unit_columns(60, 100)
     x = torch.cat([sparse(2, 100, 3), sparse(2, 100, 8, seed=2)])
-    result = omp(D, x @ D.mT, 20)
+    result = omp(x @ D.mT, D, 20)
     assert (result.x - x).norm() <= 1e-10 * x.norm() and result.converged.all()
     assert result.iterations.tolist() == [3, 3, 8, 8]
     for b in range(4):
-        alone = omp(D, x[b : b + 1] @ D.mT, 20)
+        alone = omp(x[b : b + 1] @ D.mT, D, 20)
         assert torch.allclose(alone.x[0], result.x[b], rtol=1e-12) and alone.iterations == result.iterations[b]
 
 
 def test_omp_ends_where_the_data_or_the_atoms_end():
     D = torch.cat([unit_columns(4, 3), unit_columns(4, 3)], 1)  # each atom twice, of rank 3
     y = torch.cat([randn(1, 4), torch.zeros(1, 4, dtype=torch.float64)])
-    result = omp(D, y, 4)
+    result = omp(y, D, 4)
     assert result.iterations.tolist() == [3, 0] and result.converged.tolist() == [False, True]
     assert result.x.isfinite().all() and not result.x[1].any()
     best = torch.linalg.lstsq(D[:, :3], y[0, :, None]).solution
@@ -99,19 +99,19 @@ def test_iht_recovers_sparse_signals(step):
     k = 6 if step is None else 2
     A, x = Matrix(D), sparse(5, 120, k)
     step = step and 1 / A.norm(None) ** 2
-    result = iht(A, A(x), k, step=step, steps=2000, tolerance=1e-12)
+    result = iht(A(x), A, k, step=step, steps=2000, tolerance=1e-12)
     assert (result.x - x).norm() <= 1e-8 * x.norm() and result.converged.all()
     assert ((result.x != 0).sum(1) <= k).all() and (result.evaluations >= result.iterations).all()
 
 
 def test_normalized_iht_falls_needs_no_scale_and_is_faster():
     D, y = unit_columns(), randn(3, 40, seed=3)
-    result = iht(Matrix(D), y, 8, steps=500)
+    result = iht(y, Matrix(D), 8, steps=500)
     history = result.history["objective"]
     assert (history.diff(dim=0) <= 1e-12).all() and result.converged.all()
-    scaled = iht(Matrix(30 * D), y, 8, steps=500)
+    scaled = iht(y, Matrix(30 * D), 8, steps=500)
     assert torch.allclose(30 * scaled.x, result.x, atol=1e-9)
-    fixed = iht(Matrix(D), y, 8, step=1 / Matrix(D).norm(None) ** 2, steps=500)
+    fixed = iht(y, Matrix(D), 8, step=1 / Matrix(D).norm(None) ** 2, steps=500)
     assert (result.iterations < fixed.iterations).all()
     # On the support that it found, x is the least-squares solution.
     for b in range(3):
@@ -122,20 +122,20 @@ def test_normalized_iht_falls_needs_no_scale_and_is_faster():
 
 def test_iht_alone_is_as_in_a_batch():
     A, y = OnImages(unit_columns()), randn(4, 1, 1, 40, seed=3) * torch.tensor([1, 1e-3, 1e3, 0.0]).reshape(4, 1, 1, 1)
-    batch = iht(A, y, 8)
+    batch = iht(y, A, 8)
     assert batch.x.shape == (4, 1, 5, 12) and not batch.x[3].any() and len(batch.iterations.unique()) > 1
     for b in range(4):
-        alone = iht(A, y[b : b + 1], 8)
+        alone = iht(y[b : b + 1], A, 8)
         assert alone.iterations == batch.iterations[b] and torch.allclose(alone.x[0], batch.x[b], rtol=1e-9)
 
 
 def test_the_history_is_that_of_the_iterates_and_ends_with_the_last_image():
     A, y, seen = Matrix(unit_columns()), randn(3, 40, seed=3), []
-    result = iht(A, y, 8, tolerance=1e-3, callback=lambda k, x: seen.append(x))
+    result = iht(y, A, 8, tolerance=1e-3, callback=lambda k, x: seen.append(x))
     objective = torch.stack([(A(x) - y).square().sum(1) / 2 for x in seen])
     torch.testing.assert_close(result.history["objective"], objective)
     assert len(seen) == result.iterations.max() + 1 and len(result.iterations.unique()) > 1
-    found = omp(A, A(sparse(2, 60, 3)), 10)
+    found = omp(A(sparse(2, 60, 3)), A, 10)
     assert len(found.history["residual"]) == found.iterations.max() + 1 == 4
 
 
@@ -145,33 +145,33 @@ def test_errors():
     bad[0, 0] = float("nan")
     bound = A.norm(None) ** 2
     with pytest.raises(ValueError, match="step: expected at most 1/‖A‖² = ") as error:
-        iht(A, y, 3, step=1.1 / bound)
+        iht(y, A, 3, step=1.1 / bound)
     assert f"{1 / bound:.6g}" in str(error.value) and f"{1.1 / bound:.6g}" in str(error.value)
     for k in (0, 61, 2.0):
         with pytest.raises(ValueError, match=r"^k: "):
-            iht(A, y, k)
+            iht(y, A, k)
     for k in (0, 41, True):
         with pytest.raises(ValueError, match=r"^k: "):
-            omp(D, y, k)
+            omp(y, D, k)
     for solver, matrix in ((omp, D), (iht, A)):
         with pytest.raises(ValueError, match=r"^y: "):
             solver(matrix, bad, 3)
         with pytest.raises(ValueError, match=r"^tolerance: "):
             solver(matrix, y, 3, tolerance=-1)
     with pytest.raises(ValueError, match=r"^y: .*\[B, 40\]"):
-        omp(D, y[:, :-1], 3)
+        omp(y[:, :-1], D, 3)
     with pytest.raises(ValueError, match=r"^y: "):
-        iht(A, y[:, :-1], 3, x0=torch.zeros(2, 60, dtype=y.dtype))
+        iht(y[:, :-1], A, 3, x0=torch.zeros(2, 60, dtype=y.dtype))
     with pytest.raises(ValueError, match=r"^A: "):
-        omp(D[0], y, 3)
+        omp(y, D[0], 3)
     with pytest.raises(ValueError, match=r"^steps: "):
-        iht(A, y, 3, steps=-1)
+        iht(y, A, 3, steps=-1)
 
 
 def test_float32_and_callbacks():
     D, y, seen = unit_columns().float(), randn(2, 40).float(), []
-    result = omp(D, y, 4, callback=lambda k, x: seen.append((x != 0).sum(1).tolist()))
+    result = omp(y, D, 4, callback=lambda k, x: seen.append((x != 0).sum(1).tolist()))
     assert result.x.dtype == torch.float32 and seen == [[k, k] for k in range(5)]
-    result = iht(Matrix(D), y, 4, steps=3, tolerance=0, callback=lambda k, x: seen.append(x))
+    result = iht(y, Matrix(D), 4, steps=3, tolerance=0, callback=lambda k, x: seen.append(x))
     assert result.x.dtype == torch.float32 and torch.equal(seen[-1], result.x) and len(seen) == 9
     assert result.history["objective"].isfinite().all()

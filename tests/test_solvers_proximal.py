@@ -159,14 +159,14 @@ def test_an_image_alone_is_as_in_a_batch(name):
 def test_gradient_descent_is_ridge_regression(step):
     A, y, lam = lasso_problem()
     step = step and step * 2 / (A.norm(None) ** 2 + lam.max().item())
-    result = gradient_descent(A, y, Ridge(), lam, step=step, steps=5000, tolerance=1e-13)
+    result = gradient_descent(y, A, Ridge(), lam, step=step, steps=5000, tolerance=1e-13)
     n = A.M.shape[1]
     for b in range(3):
         right = torch.linalg.solve(A.M.mT @ A.M + lam[b] * torch.eye(n, dtype=y.dtype), A.T(y[b]))
         assert (result.x[b] - right).norm() <= 1e-9 * right.norm()
     falls = result.history["objective"].diff(dim=0)
     assert (falls <= 1e-12).all() and result.converged.all()
-    start = gradient_descent(A, y, Ridge(), lam, x0=result.x, steps=0)
+    start = gradient_descent(y, A, Ridge(), lam, x0=result.x, steps=0)
     assert torch.equal(start.x, result.x) and not start.iterations.any()
 
 
@@ -198,7 +198,7 @@ def slope(result, least, low=100, high=1000):
 def test_rates_on_a_flat_problem():
     A, y, lam, size, least = flat_problem()
     runs = {name: f(A, y, L1(), lam, steps=1000, tolerance=0) for name, f in (("ista", ista), ("fista", fista))}
-    plain = fista(A, y, L1(), lam, steps=1000, tolerance=0, restart=False)
+    plain = fista(y, A, L1(), lam, steps=1000, tolerance=0, restart=False)
     assert -1.1 < slope(runs["ista"], least) < -0.9
     assert -2.2 < slope(plain, least) <= -2
     assert slope(runs["fista"], least) <= -2
@@ -212,11 +212,11 @@ def test_ista_falls_in_every_step_and_restart_is_linear_on_a_strongly_convex_pro
     d = torch.logspace(-4, 0, 50, dtype=torch.float64)
     A, y = Matrix(d.sqrt().diag()), randn(1, 50)
     options = dict(steps=2000, tolerance=0)
-    history = {r: fista(A, y, L1(), 1e-3, restart=r, **options).history["objective"][:, 0] for r in (True, False)}
+    history = {r: fista(y, A, L1(), 1e-3, restart=r, **options).history["objective"][:, 0] for r in (True, False)}
     least = history[True][-1]
     assert history[True][1500] - least < 1e-3 * (history[False][1500] - least)
     for step in (None, 1.95):
-        falls = ista(A, y, L1(), 1e-3, step=step, steps=200).history["objective"].diff(dim=0)
+        falls = ista(y, A, L1(), 1e-3, step=step, steps=200).history["objective"].diff(dim=0)
         assert (falls <= 1e-13).all() and falls[0] < 0
 
 
@@ -239,10 +239,10 @@ def test_tv_is_the_same_by_four_solvers():
     A, y = image_problem()
     lam, phi = torch.tensor([0.02, 0.2], dtype=torch.float64), TV(tolerance=1e-6)
     runs = {
-        "primal_dual": primal_dual(A, y, phi, lam, steps=8000, tolerance=1e-8),
-        "condat_vu": condat_vu(A, y, phi, lam, steps=8000, tolerance=1e-8),
-        "admm, split": admm(A, y, phi, lam, split=True, steps=2000, tolerance=1e-6),
-        "admm": admm(A, y, phi, lam, steps=300, tolerance=1e-5),
+        "primal_dual": primal_dual(y, A, phi, lam, steps=8000, tolerance=1e-8),
+        "condat_vu": condat_vu(y, A, phi, lam, steps=8000, tolerance=1e-8),
+        "admm, split": admm(y, A, phi, lam, split=True, steps=2000, tolerance=1e-6),
+        "admm": admm(y, A, phi, lam, steps=300, tolerance=1e-5),
     }
     first = runs["primal_dual"]
     for name, run in runs.items():
@@ -256,8 +256,8 @@ def test_tv_is_the_same_by_four_solvers():
 def test_analysis_in_a_redundant_frame():
     A, y, lam = lasso_problem(2, m=20, n=15)
     phi = AnalysisL1(randn(30, 15, seed=9) / 5)
-    a = condat_vu(A, y, phi, lam, steps=5000, tolerance=1e-7)
-    b = admm(A, y, phi, lam, split=True, steps=2000, tolerance=1e-6)
+    a = condat_vu(y, A, phi, lam, steps=5000, tolerance=1e-7)
+    b = admm(y, A, phi, lam, split=True, steps=2000, tolerance=1e-6)
     assert a.converged.all() and b.converged.all()
     assert (norm(a.x - b.x) <= 1e-4 * norm(a.x).clamp_min(0.01)).all()
     # Optimality: no direction has a lower objective.
@@ -271,10 +271,10 @@ def test_admm_reports_residuals_that_vanish_and_copes_with_any_rho():
     A, y, lam = lasso_problem()
     right = theirs(A, y, lam)
     for rho in (1e-3, 1.0, 1e3):
-        result = admm(A, y, L1(), lam, rho=rho, steps=5000, tolerance=1e-7)
+        result = admm(y, A, L1(), lam, rho=rho, steps=5000, tolerance=1e-7)
         assert (norm(result.x - right) <= 1e-4 * norm(right)).all() and result.converged.all()
         assert (result.history["primal"][-1] < 1e-4).all() and (result.history["dual"][-1] < 1e-4).all()
-    zero = admm(A, y, L1(), 100.0, steps=500)
+    zero = admm(y, A, L1(), 100.0, steps=500)
     assert not zero.x.any() and zero.converged.all()
 
 
@@ -316,8 +316,8 @@ def test_condat_vu_starts_and_steps_by_default_as_documented(lam):
     bound = A.norm(None) ** 2
     tau = min(1 / bound, 0.04 / lam)
     assert (tau == 1 / bound) == (lam == 0.01)
-    default = condat_vu(A, y, L1(), lam, steps=20)
-    given = condat_vu(A, y, L1(), lam, x0=A.T(y) / bound, step=tau, steps=20)
+    default = condat_vu(y, A, L1(), lam, steps=20)
+    given = condat_vu(y, A, L1(), lam, x0=A.T(y) / bound, step=tau, steps=20)
     torch.testing.assert_close(default.x, given.x, rtol=1e-9, atol=0)
 
 
@@ -334,7 +334,7 @@ def test_condat_vu_ends_where_its_docstring_says(tolerance, box):
         dual = (p + sigma * (2 * new - x)).clamp(-lam, lam)
         change = norm(new - x) ** 2 + tau / sigma * norm(dual - p) ** 2
         x, p, k = new, dual, k + 1
-    result = condat_vu(A, y, L1(), lam, step=tau, tolerance=tolerance, box=box)
+    result = condat_vu(y, A, L1(), lam, step=tau, tolerance=tolerance, box=box)
     assert result.iterations.item() == k
     torch.testing.assert_close(result.x, x, rtol=1e-9, atol=1e-12)
 
@@ -387,7 +387,7 @@ def test_bad_arguments_raise(name):
                 run(solver, A, y, 0.1, **change)
     if solver is gradient_descent:
         with pytest.raises(ValueError, match="lipschitz: expected a number, since phi has no attribute"):
-            gradient_descent(A, y, L1(), 0.1)
+            gradient_descent(y, A, L1(), 0.1)
 
 
 @pytest.mark.parametrize("name", SOLVERS)

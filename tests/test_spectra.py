@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from course_lib import spectra
+from course_lib.data import spectra
 from course_lib.operators import SpectralResponse
 
 F64 = {"dtype": torch.float64}

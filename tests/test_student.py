@@ -8,9 +8,9 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from course_lib import exercises
 from course_lib.__main__ import NOTEBOOKS, main
-from course_lib.student import (
+from course_lib.lab import exercises
+from course_lib.tools.student import (
     BEGIN,
     END,
     answer_source,

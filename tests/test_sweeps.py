@@ -10,10 +10,12 @@ import torch
 from test_experiments import small_task
 from test_reconstruction import small_flow
 
-from course_lib import __main__, data, experiments, scores, sweeps
-from course_lib.experiments import Experiment
-from course_lib.methods import METHODS, observe
-from course_lib.widgets import png
+from course_lib import __main__, data
+from course_lib.data import observe
+from course_lib.lab.widgets import png
+from course_lib.studies import experiments, scores, sweeps
+from course_lib.studies.experiments import Experiment
+from course_lib.studies.methods import METHODS
 
 
 @pytest.fixture

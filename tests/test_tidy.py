@@ -10,7 +10,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from PIL import Image
 
 from course_lib.__main__ import main
-from course_lib.tidy import LARGE, smaller
+from course_lib.tools.tidy import LARGE, smaller
 
 
 def png(size):

@@ -16,9 +16,11 @@ import torch
 from PIL import Image
 from torch import nn
 
-from course_lib import training, weights
+from course_lib import training
 from course_lib.__main__ import main
 from course_lib.data import load_folder, photograph_crops
+from course_lib.models import weights
+from course_lib.models.weights import load_model, read_checkpoint
 from course_lib.operators import SubsampledTransform
 from course_lib.training import (
     Objective,
@@ -31,7 +33,6 @@ from course_lib.training import (
     loop,
     train,
 )
-from course_lib.weights import load_model, read_checkpoint
 
 CONFIG = {"size": 8, "steps": 2, "widths": [6, 6]}
 OPTIONS = ["--size", "8", "--depth", "2", "--widths", "6", "6", "--batch", "8", "--lr", "5e-3", "--noise", "0.02"]

@@ -3,14 +3,13 @@
 import pytest
 import torch
 
-from course_lib.compressed_sensing import bernoulli_gaussian
-from course_lib.data import photograph
+from course_lib.data import bernoulli_gaussian, photograph
 from course_lib.metrics import psnr
 from course_lib.models.unrolled import LISTA, ADMMNet, cosine_filters, gaussian_matrix
+from course_lib.models.weights import load_model
 from course_lib.operators import Blur, Operator, RandomProjections, Shift, SubsampledTransform, uniform_kernel
 from course_lib.regularizers import L1, Regularizer
 from course_lib.solvers import admm, ista
-from course_lib.weights import load_model
 
 OPTIONS = [dict(coupled=c, shared=s) for c in (False, True) for s in (False, True)]
 
@@ -35,7 +34,7 @@ def test_untrained_lista_is_ista_layer_by_layer(options):
     A, y = sparse_problem()
     seen = []
     tau = 1 / torch.linalg.matrix_norm(A.matrix, 2).item() ** 2
-    ista(A, y, L1(), 0.05, step=tau, steps=9, tolerance=0.0, callback=lambda k, z: seen.append(z))
+    ista(y, A, L1(), 0.05, step=tau, steps=9, tolerance=0.0, callback=lambda k, z: seen.append(z))
     codes = LISTA(A.matrix, layers=9, lam=0.05, **options).iterates(y)
     assert len(codes) == len(seen) == 10 and not codes[0].any() and codes[9].any()
     for ours, theirs in zip(codes[1:], seen[1:], strict=True):
@@ -176,7 +175,7 @@ def test_the_untrained_network_is_admm_with_cycle_spinning(double, name):
     net = ADMMNet(layers=5, side=3, knots=3, rho=0.3, lam=0.1)
     images = net.iterates(y, A)
     for steps in range(6):
-        run = admm(A, y, CycleSpinning(3), 0.1, 0.3, steps=steps, tolerance=0.0, balance=0)
+        run = admm(y, A, CycleSpinning(3), 0.1, 0.3, steps=steps, tolerance=0.0, balance=0)
         assert (images[steps] - run.x).norm() <= 1e-10 * run.x.norm()
     assert torch.equal(net(y, A), images[-1])
 

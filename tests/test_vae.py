@@ -12,8 +12,8 @@ from course_lib.__main__ import main
 from course_lib.data import face, photograph, save_grid
 from course_lib.metrics import psnr
 from course_lib.models.vae import VAE, LatentModel, kl_divergence, reparametrize
+from course_lib.models.weights import describe, load_model, save_model
 from course_lib.training import LOSSES, RECIPES, Recipe, load_average
-from course_lib.weights import describe, load_model, save_model
 
 SMALL = {"size": 8, "dim": 5, "widths": (6, 8), "blocks": (1, 1)}
 SHAPES = {
@@ -75,7 +75,7 @@ class PPCA(LatentModel):
 
     def exact_elbo(self, x):
         """E_q[‖x − D(z)‖²] = ‖x − D(μ)‖² + Σ σ_k²‖W_k‖², in closed form."""
-        mean, logvar = self.encode(x)
+        mean, logvar = self.encode_distribution(x)
         spread = (logvar.exp() * self.W.square().sum(0)).sum(1)
         return -self.distortion(x, mean) - 0.5 * spread / self.eta - kl_divergence(mean, logvar).sum(1)
 
@@ -97,7 +97,7 @@ def test_with_the_true_posterior_the_bound_is_the_likelihood(points):
 @pytest.mark.parametrize(("shift", "scale"), [(0.3, 1.0), (0.0, 1.7), (-0.2, 0.5)])
 def test_the_gap_of_the_bound_is_the_divergence_from_the_posterior(points, shift, scale):
     model = PPCA(shift=shift, scale=scale)
-    mean, logvar = model.encode(points)
+    mean, logvar = model.encode_distribution(points)
     true_mean, covariance = model.posterior(points)
     gap = exact_kl(MultivariateNormal(mean, torch.diag_embed(logvar.exp())), MultivariateNormal(true_mean, covariance))
     assert gap.min() > 0.05
@@ -153,12 +153,12 @@ def test_reparametrized_samples_have_mean_variance_and_gradients():
 def test_shapes_dtypes_and_batches(config):
     model = vae(**config).train()
     x = images(3, model.config["channels"], model.config["size"])
-    mean, logvar = model.encode(x)
+    mean, logvar = model.encode_distribution(x)
     z = torch.randn(3, model.dim, generator=generator(), dtype=torch.float64)
     assert mean.shape == logvar.shape == (3, model.dim) and model.decode(z).shape == x.shape
     assert mean.dtype == model.decode(z).dtype == torch.float64 and model.eta.dim() == 0
     for i in range(3):  # in training too, images of a batch do not meet
-        alone = torch.cat([*model.encode(x[i : i + 1]), model.decode(z[i : i + 1]).flatten(1)], 1)
+        alone = torch.cat([*model.encode_distribution(x[i : i + 1]), model.decode(z[i : i + 1]).flatten(1)], 1)
         together = torch.cat([mean[i], logvar[i], model.decode(z)[i].flatten()])
         assert (alone[0] - together).norm() < 1e-12 * together.norm()
 
@@ -192,7 +192,7 @@ def test_the_best_eta_is_the_mean_squared_error():
     for _ in range(30):  # Newton's method in log η; the curvature of a + b/η + c log η at its minimum is c
         (slope,) = torch.autograd.grad(model.loss(x, generator()).mean(), model.scaled_log_eta)
         model.scaled_log_eta.data -= slope * 2 * math.log(2) / 100
-    mean, logvar = model.encode(x)
+    mean, logvar = model.encode_distribution(x)
     mse = (model.decode(reparametrize(mean, logvar, generator())) - x).square().mean()
     assert model.eta.item() == pytest.approx(mse.item(), rel=1e-6)
 
@@ -207,10 +207,14 @@ def test_beta_and_noise_enter_the_loss_as_they_should():
     distortion, kl = noisy.terms(x, generator(), 0.5)
     assert torch.equal(noisy.loss(x, generator()), (distortion + kl) / scale + math.log2(255))
     assert (noisy.loss(x, generator()) - one).abs().min() > 1e-6
-    mean, logvar = noisy.encode(x + 0.5 * torch.randn(x.shape, generator=(g := generator()), dtype=x.dtype))
+    mean, logvar = noisy.encode_distribution(
+        x + 0.5 * torch.randn(x.shape, generator=(g := generator()), dtype=x.dtype)
+    )
     assert torch.equal(kl, kl_divergence(mean, logvar).sum(1))
     assert torch.equal(distortion, noisy.distortion(x, reparametrize(mean, logvar, g)))
-    assert all(torch.equal(a, b) for a, b in zip(noisy.encode(x), vae().encode(x), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(noisy.encode_distribution(x), vae().encode_distribution(x), strict=True)
+    )
 
 
 def test_a_fixed_eta_stays():
@@ -232,7 +236,7 @@ def test_samples_are_decoded_and_repeat():
 def test_statistics_are_those_of_their_formulas():
     model, x = vae(), images(60)
     found = model.statistics(x, generator())
-    mean, logvar = model.encode(x)
+    mean, logvar = model.encode_distribution(x)
     z, kl = reparametrize(mean, logvar, generator()), kl_divergence(mean, logvar)
     scores = psnr(model.decode(mean).clamp(0, 1), x)
     expected = {"kl": kl.sum(1).mean(), "psnr": scores.mean(), "norm": (z.norm(dim=1) ** 2 / 5).mean()}
@@ -258,10 +262,10 @@ def correlated():
 
 def test_alignment_fits_the_aggregate_posterior_to_the_prior_and_changes_no_reconstruction():
     model, x = correlated(), images(300)
-    mean, logvar = model.encode(x)
+    mean, logvar = model.encode_distribution(x)
     decoded, before = model.decode(mean), kl_divergence(mean, logvar).sum(1).mean()
     assert model.align(x.split(64)) is model and model.config["aligned"]
-    aligned, aligned_logvar = model.encode(x)
+    aligned, aligned_logvar = model.encode_distribution(x)
     assert (model.decode(aligned) - decoded).abs().max() < 1e-10
     spread = aligned_logvar.exp().mean(0)
     covariance = torch.cov(aligned.T) + torch.diag(spread)
@@ -274,11 +278,11 @@ def test_alignment_fits_the_aggregate_posterior_to_the_prior_and_changes_no_reco
 
 def test_an_aligned_encoder_gives_the_variances_of_the_old_samples_in_the_new_coordinates():
     model, x = correlated(), images(50)
-    mean, logvar = model.encode(x[:1])
+    mean, logvar = model.encode_distribution(x[:1])
     old = reparametrize(mean.expand(20000, -1), logvar.expand(20000, -1), generator())
     decoded = model.decode(old[:50])
     model.align([x])
-    new_mean, new_logvar = model.encode(x[:1])
+    new_mean, new_logvar = model.encode_distribution(x[:1])
     new = (old - model.centre) @ model.axes
     assert (model.decode(new[:50]) - decoded).abs().max() < 1e-10
     assert (new.mean(0) - new_mean).abs().max() < 0.05 * new.std(0).max()
@@ -290,7 +294,7 @@ def test_alignment_is_kept_in_the_file_and_done_once(tmp_path):
     model.align([x])
     save_model(model, "tiny", {}, tmp_path, half=False)
     loaded = load_model("tiny", folder=tmp_path)
-    for ours, theirs in zip(loaded.encode(x), model.encode(x), strict=True):
+    for ours, theirs in zip(loaded.encode_distribution(x), model.encode_distribution(x), strict=True):
         assert torch.allclose(ours, theirs, rtol=1e-3, atol=1e-3)
     with pytest.raises(ValueError, match="model: expected one whose latents are not aligned yet"):
         loaded.align([x])
@@ -302,9 +306,9 @@ def test_mixed_precision_is_close_and_keeps_float32():
     torch.manual_seed(0)
     model = VAE(**SMALL)
     x, z = images().float(), torch.randn(3, 5, generator=generator())
-    exact = model.encode(x)[0], model.decode(z)
+    exact = model.encode(x), model.decode(z)
     model.mixed_precision(torch.bfloat16)
-    for ours, theirs in zip((model.encode(x)[0], model.decode(z)), exact, strict=True):
+    for ours, theirs in zip((model.encode(x), model.decode(z)), exact, strict=True):
         assert ours.dtype == torch.float32 and 0 < (ours - theirs).norm() < 0.02 * theirs.norm()
     model.mixed_precision(None)
     assert torch.equal(model.decode(z), exact[1])
@@ -353,7 +357,7 @@ def test_a_saved_model_comes_back_frozen(tmp_path, eta):
     assert loaded.config == json.loads(json.dumps(model.config)) == describe("tiny", tmp_path)["config"]
     assert not loaded.training and not any(p.requires_grad for p in loaded.parameters())
     x = images().float()
-    for ours, theirs in zip(loaded.encode(x), model.encode(x), strict=True):
+    for ours, theirs in zip(loaded.encode_distribution(x), model.encode_distribution(x), strict=True):
         assert torch.allclose(ours, theirs, rtol=1e-4, atol=1e-5)
     assert loaded.eta == model.eta
 
@@ -377,7 +381,7 @@ def test_training_lowers_the_loss_uses_the_latents_and_finds_eta():
         optimizer.step()
         losses.append(loss.item())
     with torch.no_grad():
-        mean, logvar = model.encode(x)
+        mean, logvar = model.encode_distribution(x)
         mse = (model.decode(reparametrize(mean, logvar, generator())) - x).square().mean()
         active = (kl_divergence(mean, logvar).mean(0) > 0.5).sum()
     assert losses[-1] < losses[0] - 2 and mse < 0.2 * x.var() and active >= 2
@@ -411,7 +415,7 @@ def test_the_command_line_trains_resumes_exports_and_loads(tmp_path, capsys):
     assert 0 < before["psnr"] == pytest.approx(after["psnr"], abs=1e-2)
     model, average = load_model("tiny", folder=tmp_path), load_average(run)[0]
     x = gratings(3)
-    assert torch.allclose(model.decode(model.encode(x)[0]), average.decode(average.encode(x)[0]), atol=1e-2)
+    assert torch.allclose(model.decode(model.encode(x)), average.decode(average.encode(x)), atol=1e-2)
     assert isinstance(model, VAE) and not average.config["aligned"]
 
 
@@ -426,12 +430,12 @@ def test_on_cuda_it_is_the_same():
 def test_the_stored_models_know_faces(name):
     model, x, cup = load_model(name), face(), photograph("coffee")
     with torch.no_grad():
-        mean, logvar = model.encode(x)
+        mean, logvar = model.encode_distribution(x)
         assert psnr(model.decode(mean).clamp(0, 1), x) > 21.5
         assert model.elbo(x, generator(), 5) > model.elbo(cup, generator(), 5) + 5000
         kl = kl_divergence(mean, logvar)[0]
         noisy = x + 0.05 * torch.randn(x.shape, generator=generator())
-        assert (model.encode(noisy)[0] - mean).square().mean() < 0.03
+        assert (model.encode(noisy) - mean).square().mean() < 0.03
     assert model.config["aligned"] and kl[:20].sum() > 3 * kl[-20:].sum()
     measured = describe(name)["validation"]
     before, after = measured["before_alignment"], measured["after_alignment"]

@@ -101,6 +101,10 @@ class RealNVP(nn.Module):
         return self.config["dim"]
 
     def encode(self, x):
+        """z = E(x), [B, D], of x as in `encode_with_logdet`."""
+        return self.encode_with_logdet(x)[0]
+
+    def encode_with_logdet(self, x):
         """(z, log|det J_E(x)|) = (E(x), …), of shapes [B, d] and [B], for points x [B, d]."""
         check_points("x", x, self.dim)
         check_like("x", x, next(self.parameters()))
@@ -120,7 +124,7 @@ class RealNVP(nn.Module):
 
     def log_prob(self, x):
         """log p(x) = log N(E(x); 0, I) + log|det J_E(x)| in nats, [B]."""
-        z, logdet = self.encode(x)
+        z, logdet = self.encode_with_logdet(x)
         return logdet - 0.5 * (z.square().sum(1) + self.dim * math.log(2 * math.pi))
 
     def sample(self, count, temperature=1.0, generator=None):

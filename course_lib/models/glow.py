@@ -82,6 +82,10 @@ class Glow(nn.Module):
         check_input("x", x, (c, s, s), next(self.parameters()))
 
     def encode(self, x):
+        """z = E(x), [B, D], of x as in `encode_with_logdet`."""
+        return self.encode_with_logdet(x)[0]
+
+    def encode_with_logdet(self, x):
         """(z, log|det J_E(x)|) = (E(x), …), of shapes [B, D] and [B], for images x [B, C, size, size]."""
         self._check_images(x)
         h, logdet, latents = x - 0.5, x.new_zeros(len(x)), []
@@ -112,7 +116,7 @@ class Glow(nn.Module):
 
     def log_prob(self, x):
         """log p(x) = log N(E(x); 0, I) + log|det J_E(x)| in nats, [B]; the density is with respect to x in [0, 1]."""
-        z, logdet = self.encode(x)
+        z, logdet = self.encode_with_logdet(x)
         return logdet - 0.5 * (z.square().sum(1) + self.dim * math.log(2 * math.pi))
 
     def bits_per_dim(self, x):

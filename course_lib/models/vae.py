@@ -35,14 +35,18 @@ def reparametrize(mean, logvar, generator=None):
 class LatentModel(nn.Module):
     """p(x) = ∫ N(x; D(z), η I) N(z; 0, I) dz with an approximate posterior q(z|x), and the bound on log p(x).
 
-    Subclasses give `encode(x)` → (μ, log σ²), each [B, D], `decode(z)` → x [B, ...], `dim` = D, and `log_eta`, a
-    tensor without dimensions. Whatever they do, images of a batch must not influence one another.
+    Subclasses give `encode_distribution(x)` → (μ, log σ²), each [B, D], `decode(z)` → x [B, ...], `dim` = D, and
+    `log_eta`, a tensor without dimensions. Whatever they do, images of a batch must not influence one another.
     """
 
     @property
     def eta(self):
         """η, the variance of p(x|z)."""
         return self.log_eta.exp()
+
+    def encode(self, x):
+        """μ(x), the mean of q(z|x), [B, D]."""
+        return self.encode_distribution(x)[0]
 
     def distortion(self, x, z):
         """−log p(x|z) = ½‖x − D(z)‖²/η + (d/2) log(2πη) in nats, [B], for images x of d values and latents z [B, D]."""
@@ -60,13 +64,13 @@ class LatentModel(nn.Module):
         seen = x
         if input_noise:
             seen = x + input_noise * torch.randn(x.shape, generator=generator, dtype=x.dtype).to(x.device)
-        mean, logvar = self.encode(seen)
+        mean, logvar = self.encode_distribution(seen)
         return self.distortion(x, reparametrize(mean, logvar, generator)), kl_divergence(mean, logvar).sum(1)
 
     def elbo(self, x, generator=None, samples=1):
         """An unbiased estimate of ELBO(x) ≤ log p(x) in nats, [B], by the mean over samples of z."""
         check_count("samples", samples, low=1)
-        mean, logvar = self.encode(x)
+        mean, logvar = self.encode_distribution(x)
         draws = [self.distortion(x, reparametrize(mean, logvar, generator)) for _ in range(samples)]
         return -torch.stack(draws).mean(0) - kl_divergence(mean, logvar).sum(1)
 
@@ -81,7 +85,7 @@ class LatentModel(nn.Module):
         `kl` in nats; `active` latents, with a mean KL above 0.1 nats; `psnr` of D(μ(x)) in dB; `norm` and `norm_std`,
         mean and standard deviation over the images of ‖z‖²/D for z ~ q(z|x): 1 and √(2/D) for the prior.
         """
-        parts = [self.encode(part) for part in x.split(50)]
+        parts = [self.encode_distribution(part) for part in x.split(50)]
         mean, logvar = (torch.cat(values) for values in zip(*parts, strict=True))
         decoded = torch.cat([self.decode(part) for part in mean.split(50)]).clamp(0, 1)
         mse = (decoded - x).square().flatten(1).mean(1)
@@ -224,7 +228,7 @@ class VAE(LatentModel):
         """`layers(h)`, in the precision that is set, as a tensor of the dtype of h."""
         return in_precision(self.precision, layers, h)
 
-    def encode(self, x):
+    def encode_distribution(self, x):
         """(μ(x), log σ²(x)) of q(z|x) = N(μ, diag σ²), [B, D] each, for images x [B, C, size, size]."""
         c, s = self.config["channels"], self.config["size"]
         check_input("x", x, (c, s, s), self.scaled_log_eta)
@@ -254,7 +258,7 @@ class VAE(LatentModel):
             batches: an iterable of images [B, C, size, size], more than D of them together.
         """
         check(not self.config["aligned"], "model", "one whose latents are not aligned yet", "an aligned one")
-        parts = [self.encode(x) for x in batches]
+        parts = [self.encode_distribution(x) for x in batches]
         check(sum(len(mean) for mean, _ in parts) > self.dim, "batches", f"more than {self.dim} images", "fewer")
         mean, logvar = (torch.cat(values).double() for values in zip(*parts, strict=True))
         centre, spread = mean.mean(0), logvar.exp().mean(0).sqrt()

@@ -24,32 +24,3 @@ from course_lib.operators.projections import Radon, RandomProjections, Subsample
 from course_lib.operators.spectral import SpectralResponse, Subsample
 from course_lib.operators.stacking import Adjoint, Stack, tight_frame, undecimated
 from course_lib.operators.transforms import DCT, Shift, Wavelet
-
-__all__ = [
-    "DCT",
-    "Adjoint",
-    "Blur",
-    "Compose",
-    "Counted",
-    "Downsample",
-    "Identity",
-    "Mask",
-    "Operator",
-    "Radon",
-    "RandomProjections",
-    "Scaled",
-    "Shift",
-    "SpectralResponse",
-    "Stack",
-    "Subsample",
-    "SubsampledTransform",
-    "Sum",
-    "Wavelet",
-    "filtered_back_projection",
-    "gaussian_kernel",
-    "random_mask",
-    "square_mask",
-    "tight_frame",
-    "undecimated",
-    "uniform_kernel",
-]

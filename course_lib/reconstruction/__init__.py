@@ -12,10 +12,11 @@ and analysis are one function of x = D(z) where D is a bijection; the MAP differ
 the prior is a denoiser.
 """
 
-from course_lib import plug_and_play
+from course_lib.reconstruction import plug_and_play
 from course_lib.reconstruction.base import (
     analysis_objective,
     bayesian,
+    data_term,
     map_objective,
     synthesis_objective,
     warm_start,
@@ -30,30 +31,4 @@ from course_lib.reconstruction.posterior import (
     sample_posterior,
     split_rhat,
 )
-from course_lib.results import Reconstruction, data_term
-
-__all__ = [
-    "Posterior",
-    "Reconstruction",
-    "analysis",
-    "analysis_objective",
-    "bayesian",
-    "data_term",
-    "effective_size",
-    "joint_map",
-    "joint_objective",
-    "laplace",
-    "map_estimate",
-    "map_objective",
-    "patch_map",
-    "patch_penalty",
-    "plug_and_play",
-    "recommended",
-    "sample_posterior",
-    "split_rhat",
-    "splitting",
-    "synthesis",
-    "synthesis_objective",
-    "vae_analysis",
-    "warm_start",
-]
+from course_lib.solvers.base import Result

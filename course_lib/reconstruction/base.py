@@ -5,8 +5,15 @@ import torch
 from course_lib.common import check, check_batch, check_calls, check_like, check_number, check_operator, per_image
 from course_lib.metrics import psnr
 from course_lib.regularizers import TV
-from course_lib.results import data_term
 from course_lib.solvers import adam, lbfgs, primal_dual
+
+
+def data_term(x, y, A):
+    """½‖A x − y‖² of each image, [B]; ValueError unless A x has the shape of y."""
+    Ax = A(x)
+    check(Ax.shape == y.shape, "y", f"the shape of A(x), {list(Ax.shape)}", y.shape)
+    return 0.5 * (Ax - y).flatten(1).square().sum(1)
+
 
 OPTIMIZERS = {"adam": adam, "lbfgs": lbfgs}
 
@@ -18,12 +25,12 @@ def synthesis_objective(z, y, A, model, lam):
 
 def analysis_objective(x, y, A, model, lam):
     """½‖A x − y‖² + λ‖E(x)‖² (4), [B]; E(x) is the mean for a model that encodes to a mean and a variance."""
-    return data_term(x, y, A) + lam * model.encode(x)[0].square().sum(1)
+    return data_term(x, y, A) + lam * model.encode(x).square().sum(1)
 
 
 def map_objective(x, y, A, model, lam):
     """½‖A x − y‖² + λ(‖E(x)‖² − 2 log|det J_E(x)|), [B], for a flow."""
-    z, logdet = model.encode(x)
+    z, logdet = model.encode_with_logdet(x)
     return data_term(x, y, A) + lam * (z.square().sum(1) - 2 * logdet)
 
 
@@ -66,7 +73,7 @@ def centre(y, model):
 
 
 def minimize(objective, start, optimizer, steps, lr, image_of, problem, truth, disable):
-    """Run one of `OPTIMIZERS` and record the curves of `Reconstruction`, which cost a `decode` a step in z."""
+    """Run one of `OPTIMIZERS` and record the curves of `Result`, which cost a `decode` a step in z."""
     check(optimizer in OPTIMIZERS, "optimizer", f"one of {sorted(OPTIMIZERS)}", repr(optimizer))
     (y, A), curves = problem, {"data": [], "psnr": [], "latent": []}
     if truth is not None:
@@ -96,4 +103,4 @@ def bayesian(sigma):
 def warm_start(y, A, sigma=0.01):
     """A cheap start: x0 = argmin_x ½‖A x − y‖² + λ TV(x), λ = σ/10, where σ counts as half a grey level at least."""
     check_number("sigma", sigma)
-    return primal_dual(A, y, TV(), 0.1 * max(sigma, 0.5 / 255), steps=300).x
+    return primal_dual(y, A, TV(), 0.1 * max(sigma, 0.5 / 255), steps=300).x

@@ -13,13 +13,14 @@ from course_lib.reconstruction.base import (
     centre,
     check_problem,
     check_truth,
+    data_term,
     map_objective,
     minimize,
     origin,
     synthesis_objective,
     warm_start,
 )
-from course_lib.results import Reconstruction, data_term
+from course_lib.solvers.base import Result
 
 
 def synthesis(y, A, model, lam, z0=None, *, optimizer="adam", steps=200, lr=0.1, truth=None, disable=True):
@@ -44,7 +45,7 @@ def synthesis(y, A, model, lam, z0=None, *, optimizer="adam", steps=200, lr=0.1,
 
     result, history = minimize(objective, z0, optimizer, steps, lr, image_of, (y, A), truth, disable)
     with torch.no_grad():
-        return Reconstruction(model.decode(result.x), result.x, history, lam, result.evaluations)
+        return Result(model.decode(result.x), history, result.evaluations, z=result.x)
 
 
 def analysis(y, A, model, lam, x0=None, *, optimizer="adam", steps=200, lr=0.03, truth=None, disable=True):
@@ -72,11 +73,11 @@ def descend_in_x(equation, y, A, model, lam, x0, optimizer, steps, lr, truth, di
         return equation(x, y, A, model, lam)
 
     def image_of(x):
-        return x, model.encode(x)[0]
+        return x, model.encode(x)
 
     result, history = minimize(objective, x0, optimizer, steps, lr, image_of, (y, A), truth, disable)
     with torch.no_grad():
-        return Reconstruction(result.x, model.encode(result.x)[0], history, lam, result.evaluations)
+        return Result(result.x, history, result.evaluations, z=model.encode(result.x))
 
 
 def splitting(y, A, model, lam, x0=None, *, sigma=0.01, start=0.1, steps=10, inner=10, truth=None, disable=True):
@@ -105,7 +106,7 @@ def splitting(y, A, model, lam, x0=None, *, sigma=0.01, start=0.1, steps=10, inn
     for s in progress(torch.logspace(math.log10(start), math.log10(sigma), steps).tolist(), disable=disable):
         # In units of ρ the first half is a MAP estimate with A = I, y = v and λ/ρ = s²/2.
         half = map_estimate(v, Identity(), model, s**2 / 2, v if not rows else x, optimizer="lbfgs", steps=inner)
-        x, evaluations = half.image, evaluations + half.evaluations
+        x, evaluations = half.x, evaluations + half.evaluations
         v = A.prox(x, y, 2 * lam.clamp_min(torch.finfo(lam.dtype).tiny) / s**2)
         rows.append(v)
     with torch.no_grad():
@@ -113,8 +114,8 @@ def splitting(y, A, model, lam, x0=None, *, sigma=0.01, start=0.1, steps=10, inn
         if truth is not None:
             history["data"] = torch.stack([data_term(x, y, A) for x in rows])
             history["psnr"] = torch.stack([psnr(x.clamp(0, 1), truth) for x in rows])
-            history["latent"] = torch.stack([model.encode(x)[0].square().mean(1) for x in rows])
-        return Reconstruction(v, model.encode(v)[0], history, lam, evaluations)
+            history["latent"] = torch.stack([model.encode(x).square().mean(1) for x in rows])
+        return Result(v, history, evaluations, z=model.encode(v))
 
 
 def recommended(y, A, model, sigma, lam=None, z0=None, *, steps=75, travel=None, truth=None, disable=True):
@@ -138,7 +139,7 @@ def recommended(y, A, model, sigma, lam=None, z0=None, *, steps=75, travel=None,
     lam = bayesian(sigma) if lam is None else lam
     options = {"optimizer": "lbfgs", "truth": truth, "disable": disable}
     first = synthesis(y, A, model, lam, z0, steps=travel, **options)
-    second = map_estimate(y, A, model, lam, first.image, steps=steps, **options)
+    second = map_estimate(y, A, model, lam, first.x, steps=steps, **options)
     for name in ("data", "psnr", "latent") if truth is not None else ():
         second.history[name] = torch.cat([first.history[name], second.history[name]])
     second.evaluations = first.evaluations + second.evaluations

@@ -13,9 +13,9 @@ import torch
 
 from course_lib.common import check, check_calls, check_count, check_number, column, progress
 from course_lib.metrics import psnr
-from course_lib.reconstruction.base import centre, check_problem, check_truth, minimize, origin
-from course_lib.results import Reconstruction, data_term
+from course_lib.reconstruction.base import centre, check_problem, check_truth, data_term, minimize, origin
 from course_lib.solvers import lbfgs
+from course_lib.solvers.base import Result
 
 
 def joint_penalty(x, z, model, eta):
@@ -36,7 +36,7 @@ def best_image(z, y, A, model, lam, eta):
 @torch.no_grad()
 def best_start(x, z, model, eta):
     """For each image, z or the encoder's μ(x), whichever makes J(x, ·) smaller."""
-    encoded = model.encode(x)[0]
+    encoded = model.encode(x)
     return torch.where(column(joint_penalty(x, encoded, model, eta) < joint_penalty(x, z, model, eta), z), encoded, z)
 
 
@@ -79,7 +79,7 @@ def joint_map(
             if truth is not None:
                 rows[-1]["psnr"] = psnr(x.clamp(0, 1), truth)
     history = {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
-    return Reconstruction(x, z, history, lam, evaluations)
+    return Result(x, history, evaluations, z=z)
 
 
 def alternating(x, model, eta):
@@ -103,7 +103,7 @@ PENALTIES = ("mean", "joint", "elbo")
 
 def vae_penalty(x, model, penalty, noise=None):
     """φ(x) of `vae_analysis`, [B]. noise: ε of the one sample of q(z|x) that "elbo" takes, [B, D]."""
-    mean, logvar = model.encode(x)
+    mean, logvar = model.encode_distribution(x)
     if penalty == "mean":
         return mean.square().sum(1)
     if penalty == "joint":
@@ -147,8 +147,8 @@ def vae_analysis(
         return data_term(x, y, A) + lam * vae_penalty(x, model, penalty, noise)
 
     def image_of(x):
-        return x, model.encode(x)[0]
+        return x, model.encode(x)
 
     result, history = minimize(objective, x0, optimizer, steps, lr, image_of, (y, A), truth, disable)
     with torch.no_grad():
-        return Reconstruction(result.x, model.encode(result.x)[0], history, lam, result.evaluations)
+        return Result(result.x, history, result.evaluations, z=model.encode(result.x))

@@ -11,11 +11,11 @@ import torch
 import torch.nn.functional as F
 
 from course_lib.common import check, check_calls, check_count, check_images
+from course_lib.data.patches import extract
 from course_lib.metrics import psnr
-from course_lib.patches import extract
-from course_lib.reconstruction.base import check_problem, check_truth, warm_start
-from course_lib.results import Reconstruction, data_term
+from course_lib.reconstruction.base import check_problem, check_truth, data_term, warm_start
 from course_lib.solvers import lbfgs
+from course_lib.solvers.base import Result
 
 
 def patch_penalty(x, flow, stride=None, shift=(0, 0)):
@@ -41,7 +41,7 @@ def patch_penalty(x, flow, stride=None, shift=(0, 0)):
     images = x.reshape(-1, channels, *x.shape[2:])
     if any(shift):
         images = F.pad(images, (shift[1], 0, shift[0], 0), mode="reflect")
-    z, logdet = flow.encode(extract(images, p, stride).reshape(-1, channels, p, p))
+    z, logdet = flow.encode_with_logdet(extract(images, p, stride).reshape(-1, channels, p, p))
     of_patches = (z.square().sum(1) - 2 * logdet).reshape(len(x), -1)
     return of_patches.mean(1) * x[0].numel() / (channels * p**2)
 
@@ -79,4 +79,4 @@ def patch_map(
         if truth is not None:
             rows["psnr"].append(psnr(x.clamp(0, 1), truth))
     history = {name: torch.stack(values) for name, values in rows.items() if values}
-    return Reconstruction(x, history=history, lam=lam, evaluations=evaluations)
+    return Result(x, history, evaluations)

@@ -23,8 +23,7 @@ from dataclasses import dataclass
 import torch
 
 from course_lib.common import check, check_batch, check_count, check_number, column, per_image, progress
-from course_lib.reconstruction.base import check_problem, origin
-from course_lib.results import data_term
+from course_lib.reconstruction.base import check_problem, data_term, origin
 
 TARGETS = {"pcn": 0.3, "mala": 0.57, "hmc": 0.65}
 """The acceptance that the burn-in steers to (Roberts & Rosenthal 1998 for MALA, Beskos et al. 2013 for HMC)."""

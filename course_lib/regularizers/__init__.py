@@ -16,19 +16,3 @@ from course_lib.regularizers.base import Regularizer
 from course_lib.regularizers.simple import L0, L1, Box, SquaredL2
 from course_lib.regularizers.structured import L12, Nuclear, Transformed, block_groups, channel_groups
 from course_lib.regularizers.tv import TV, gradient, gradient_adjoint
-
-__all__ = [
-    "L0",
-    "L1",
-    "L12",
-    "TV",
-    "Box",
-    "Nuclear",
-    "Regularizer",
-    "SquaredL2",
-    "Transformed",
-    "block_groups",
-    "channel_groups",
-    "gradient",
-    "gradient_adjoint",
-]

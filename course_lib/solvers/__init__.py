@@ -12,19 +12,3 @@ from course_lib.solvers.greedy import iht, keep_largest, omp
 from course_lib.solvers.primal_dual import condat_vu, primal_dual
 from course_lib.solvers.proximal import fista, gradient_descent, ista
 from course_lib.solvers.smooth import adam, conjugate_gradient, lbfgs
-
-__all__ = [
-    "Result",
-    "adam",
-    "admm",
-    "condat_vu",
-    "conjugate_gradient",
-    "fista",
-    "gradient_descent",
-    "iht",
-    "ista",
-    "keep_largest",
-    "lbfgs",
-    "omp",
-    "primal_dual",
-]

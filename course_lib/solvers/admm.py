@@ -8,7 +8,7 @@ from course_lib.solvers.smooth import conjugate_gradient
 
 
 def admm(
-    A, y, phi, lam, rho=1.0, split=False, x0=None, steps=200, tolerance=1e-4, balance=50, callback=None, disable=True
+    y, A, phi, lam, rho=1.0, split=False, x0=None, steps=200, tolerance=1e-4, balance=50, callback=None, disable=True
 ):
     """x̂ = argmin_x ½‖A x − y‖² + λ φ(x) by ADMM (Boyd et al. 2011, in scaled form): x fits the data, z the prior, and u
     collects how far they disagree,
@@ -112,7 +112,7 @@ def iterate_admm(A, y, phi, lam, problem, x, rho, steps, tolerance, balance, cal
             factor = torch.where(primal > 10 * dual, 2.0, torch.where(dual > 10 * primal, 0.5, 1.0)).to(rho)
             factor = torch.where(active, factor, 1)
             rho, u = rho * factor, u / column(factor, u)
-    return Result(image, trace.curves(), iterations, evaluations, ~active)
+    return Result(image, trace.curves(), evaluations, iterations, ~active)
 
 
 def norm(v):

@@ -9,16 +9,21 @@ from course_lib.common import check, check_batch, check_like, check_number
 
 @dataclass
 class Result:
-    """What every solver returns: the estimates x [B, ...] and how it went. A curve of `history` is a tensor [k + 1, B],
-    its row i that of the iterate after i steps. An image moved `iterations` times, [B], used the objective, the prox or
-    the matrix `evaluations` times, [B], and met the tolerance if `converged`, [B].
+    """What everything that solves returns.
+
+    Args:
+        x: x̂, the estimates [B, ...], not clipped. z: ẑ, the latents [B, D], where there is an encoder, else None.
+        history: curves [k + 1, B]; row i is that of the iterate after i steps.
+        evaluations: how often the objective, the prox, the matrix or the denoiser was used for each image, [B].
+        iterations: how often each image moved, [B]. converged: whether it met the tolerance, [B].
     """
 
     x: torch.Tensor
     history: dict
-    iterations: torch.Tensor
     evaluations: torch.Tensor
-    converged: torch.Tensor
+    iterations: torch.Tensor | None = None
+    converged: torch.Tensor | None = None
+    z: torch.Tensor | None = None
 
 
 class Trace:

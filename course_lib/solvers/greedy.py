@@ -18,7 +18,7 @@ def keep_largest(v, k):
     return torch.zeros_like(flat).scatter(1, at, flat.gather(1, at)).reshape(v.shape)
 
 
-def iht(A, y, k, x0=None, step=None, steps=300, tolerance=1e-6, callback=None, disable=True):
+def iht(y, A, k, x0=None, step=None, steps=300, tolerance=1e-6, callback=None, disable=True):
     """A k-sparse x with small ½‖A x − y‖² by iterative hard thresholding (Blumensath & Davies 2009): with H_k keeping
     the k largest values,
 
@@ -60,7 +60,7 @@ def iterate_iht(A, y, k, x, step, steps, tolerance, callback, disable):
         x, Ax = (torch.where(column(active, a), b, a) for a, b in ((x, new), (Ax, Anew)))
         iterations, evaluations = iterations + active, evaluations + work * active
         active = active & (dot(change, change) > tolerance**2 * dot(x, x))
-    return Result(x, trace.curves(), iterations, evaluations, ~active)
+    return Result(x, trace.curves(), evaluations, iterations, ~active)
 
 
 def hard_step(A, k, x, Ax, g, step):
@@ -97,7 +97,7 @@ class Dictionary:
         return y @ self.matrix
 
 
-def omp(A, y, k, tolerance=1e-6, callback=None, disable=True):
+def omp(y, A, k, tolerance=1e-6, callback=None, disable=True):
     """A k-sparse x with A x near y by orthogonal matching pursuit (Pati, Rezaiifar & Krishnaprasad 1993; Tropp &
     Gilbert 2007): with the residual r = y − A x, x = 0 at first, repeat
 

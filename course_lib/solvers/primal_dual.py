@@ -9,7 +9,7 @@ DUAL = ("__call__", "gradient", "gradient_adjoint", "norm_squared", "project")
 """What φ(x) = max_p ⟨K x, p⟩ has."""
 
 
-def primal_dual(A, y, phi, lam, x0=None, steps=500, tolerance=3e-5, box=None, callback=None, disable=True):
+def primal_dual(y, A, phi, lam, x0=None, steps=500, tolerance=3e-5, box=None, callback=None, disable=True):
     """x̂ = argmin_x ½‖A x − y‖² + λ φ(x), x in the box, for φ(x) = max_p ⟨K x, p⟩ over a ball (TV: K = ∇), by the
     primal-dual iteration of Chambolle & Pock (2011), with a step of the data term, `A.prox`, and a projection:
 
@@ -69,7 +69,7 @@ def iterate_primal_dual(A, y, phi, lam, x, steps, tolerance, box, callback, disa
     return Result(image, trace.curves(), iterations, iterations.clone(), ~active)
 
 
-def condat_vu(A, y, phi, lam, x0=None, step=None, steps=1000, tolerance=3e-5, box=None, callback=None, disable=True):
+def condat_vu(y, A, phi, lam, x0=None, step=None, steps=1000, tolerance=3e-5, box=None, callback=None, disable=True):
     """x̂ = argmin_x ½‖A x − y‖² + λ φ(x), x in the box, for φ(x) = max_p ⟨K x, p⟩ over a ball (TV: K = ∇; ‖W x‖₁: K =
     W), by the primal-dual iteration of Condat (2013) and Vũ (2013), with the gradient of the data term, for an A
     without a `prox`:

@@ -7,7 +7,7 @@ from course_lib.solvers.base import Result, Trace, begin, check_step, evaluate
 
 
 def gradient_descent(
-    A, y, phi, lam, lipschitz=None, x0=None, step=None, steps=500, tolerance=1e-6, callback=None, disable=True
+    y, A, phi, lam, lipschitz=None, x0=None, step=None, steps=500, tolerance=1e-6, callback=None, disable=True
 ):
     """x̂ = argmin_x ½‖A x − y‖² + λ φ(x) for a differentiable φ, by x⁺ = x − τ (Aᵀ(A x − y) + λ ∇φ(x)).
 
@@ -42,7 +42,7 @@ def gradient_descent(
     )
 
 
-def ista(A, y, phi, lam, x0=None, step=None, steps=500, tolerance=1e-6, callback=None, disable=True):
+def ista(y, A, phi, lam, x0=None, step=None, steps=500, tolerance=1e-6, callback=None, disable=True):
     """x̂ = argmin_x ½‖A x − y‖² + λ φ(x) by proximal gradient steps (ISTA; Daubechies, Defrise & De Mol 2004):
 
         x⁺ = prox_{τλφ}(x − τ Aᵀ(A x − y)).
@@ -62,7 +62,7 @@ def ista(A, y, phi, lam, x0=None, step=None, steps=500, tolerance=1e-6, callback
     return proximal_gradient(A, y, phi, lam, x0, step, 2, None, steps, tolerance, callback, disable)
 
 
-def fista(A, y, phi, lam, x0=None, step=None, restart=True, steps=500, tolerance=1e-6, callback=None, disable=True):
+def fista(y, A, phi, lam, x0=None, step=None, restart=True, steps=500, tolerance=1e-6, callback=None, disable=True):
     """x̂ = argmin_x ½‖A x − y‖² + λ φ(x), φ convex, by accelerated proximal gradient steps (Beck & Teboulle 2009):
 
         x⁺ = prox_{τλφ}(z − τ Aᵀ(A z − y)),    t⁺ = (1 + √(1 + 4t²))/2,    z⁺ = x⁺ + ((t − 1)/t⁺)(x⁺ − x).

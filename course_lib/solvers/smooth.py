@@ -207,4 +207,4 @@ def conjugate_gradient(apply, b, x0=None, steps=100, tolerance=1e-6, callback=No
         d = r + column(torch.where(active, rr / previous, 0), x) * d
         iterations = iterations + active
         active = active & (rr > tolerance**2 * bb)
-    return Result(x, trace.curves(), iterations, iterations + 1, ~active)
+    return Result(x, trace.curves(), iterations + 1, iterations, ~active)

@@ -10,21 +10,3 @@ from course_lib.training.batches import DRAWN, draw_batch, draw_validation, load
 from course_lib.training.loop import Objective, Run, load_average, mean_loss, train
 from course_lib.training.losses import LOSSES, SCORES
 from course_lib.training.recipes import RECIPES, Recipe, learning_rate
-
-__all__ = [
-    "DRAWN",
-    "LOSSES",
-    "RECIPES",
-    "SCORES",
-    "Objective",
-    "Recipe",
-    "Run",
-    "draw_batch",
-    "draw_validation",
-    "learning_rate",
-    "load_average",
-    "load_sets",
-    "load_validation",
-    "mean_loss",
-    "train",
-]

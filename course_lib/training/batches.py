@@ -3,8 +3,7 @@
 import torch
 
 from course_lib.common import check
-from course_lib.compressed_sensing import bernoulli_gaussian
-from course_lib.data import load_folder, photograph_crops, to_float
+from course_lib.data import bernoulli_gaussian, load_folder, photograph_crops, to_float
 from course_lib.models.glow import dequantize
 from course_lib.training.recipes import step_seed
 

@@ -12,11 +12,11 @@ import torch
 from course_lib.common import choose_device
 from course_lib.data import PHOTOGRAPH_SPLITS, image_files, to_float
 from course_lib.models.glow import SCALES
+from course_lib.models.weights import FOLDER, MODELS, read_checkpoint, save_model
 from course_lib.training.batches import DRAWN, draw_validation, load_sets, load_validation
 from course_lib.training.loop import load_average, mean_loss, train
 from course_lib.training.losses import SCORES
 from course_lib.training.recipes import RECIPES, Recipe
-from course_lib.weights import FOLDER, MODELS, read_checkpoint, save_model
 
 RECIPE_OPTIONS = {
     "steps": (int, "training steps in all; a larger number than before trains longer"),

@@ -14,12 +14,12 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from course_lib.common import check, check_count, check_number, progress
+from course_lib.common import check, check_count, check_number, progress, replacing
 from course_lib.data import save_grid
+from course_lib.models.weights import MODELS, load_state, part_of, read_checkpoint, save_checkpoint
 from course_lib.training.batches import check_data, draw_batch, draw_validation, load_sets, load_validation
 from course_lib.training.losses import LOSSES
 from course_lib.training.recipes import Recipe, learning_rate, step_seed
-from course_lib.weights import MODELS, load_state, part_of, read_checkpoint, replacing, save_checkpoint
 
 MAY_CHANGE = {"steps", "lr", "clip"}
 """What may differ between a checkpoint and the recipe that resumes it."""

@@ -7,11 +7,10 @@ The source does not state them. Prints the mean PSNR of three faces for each met
 
 import sys
 
-from course_lib.data import load_folder, to_float
-from course_lib.methods import make_task, observe
+from course_lib.data import load_folder, make_task, observe, to_float
 from course_lib.metrics import psnr
+from course_lib.models.weights import load_model
 from course_lib.reconstruction import analysis, bayesian, synthesis
-from course_lib.weights import load_model
 
 RATES = {synthesis: (0.03, 0.1, 0.3), analysis: (0.003, 0.01, 0.03)}
 
@@ -23,7 +22,7 @@ def main(folder, sigma=0.01):
         y = observe(x, A, sigma, range(1_000_000, 1_000_000 + len(x)))
         for method, rates in RATES.items():
             for lr in rates:
-                image = method(y, A, model, bayesian(sigma), lr=lr).image
+                image = method(y, A, model, bayesian(sigma), lr=lr).x
                 print(
                     f"{task:18s} {method.__name__:9s} lr {lr:<6g} {psnr(image.clamp(0, 1), x).mean():.2f} dB",
                     flush=True,

@@ -17,8 +17,8 @@ import psutil
 from one_notebook import measure_apart
 from timing import machine
 
-from course_lib.common import progress
-from course_lib.scores import FIGURES, lines, write_text
+from course_lib.common import progress, write_text
+from course_lib.studies.scores import FIGURES, lines
 from notebooks import paths_of
 
 NOTEBOOKS = ("00", "01", "02", "03", "09", "12", "14", "17")

@@ -10,7 +10,7 @@ from glow_gradient import bare, packed, recorded_inputs
 from timing import compared, interleaved, optional, row, threads
 
 from course_lib.models.glow import Glow
-from course_lib.weights import describe, load_state
+from course_lib.models.weights import describe, load_state
 
 FASTER = 1 / 1.5
 """The time that we aim at, as a fraction of normflows'."""
@@ -77,7 +77,7 @@ def gradients(nf, against, config, state, batch, repeats):
     x, setting = images(batch), f"batch {batch}"
     model = ours(config, state).freeze()
     with torch.no_grad():
-        calls, z = recorded_inputs(model, x), model.encode(x)[0]
+        calls, z = recorded_inputs(model, x), model.encode(x)
 
     def E():
         return encode(model.encode, x)

@@ -13,7 +13,8 @@ import torch
 from timing import interleaved, versus
 from torch import nn
 
-from course_lib import data, weights
+from course_lib import data
+from course_lib.models import weights
 from course_lib.models.flow_layers import CouplingNet
 
 
@@ -62,11 +63,11 @@ def main():
     model = weights.load_model("glow")
     x = data.face() + 0.02 * torch.randn(options.batch, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     calls = recorded_inputs(model, x)
-    z0 = model.encode(x)[0]
+    z0 = model.encode(x)
 
     def encode():
         u = x.detach().requires_grad_()
-        z, logdet = model.encode(u)
+        z, logdet = model.encode_with_logdet(u)
         torch.autograd.grad(z.square().sum() - 2 * logdet.sum(), u)
 
     def decode():

@@ -12,12 +12,11 @@ import torch
 from operators import photograph
 from timing import interleaved, row, threads
 
-from course_lib.data import face
-from course_lib.methods import make_task, observe
+from course_lib.data import face, make_task, observe
+from course_lib.models.weights import load_model
 from course_lib.operators import Blur, Downsample, Mask, Radon, random_mask, uniform_kernel
 from course_lib.reconstruction import analysis, bayesian, synthesis
 from course_lib.regularizers import TV
-from course_lib.weights import load_model
 
 BATCHES, STEPS, SIZES = (1, 2, 4, 8, 16), (25, 50, 100, 200), (64, 128, 256, 512)
 

@@ -10,7 +10,7 @@ from flow import images, ours
 from timing import compared, interleaved, row, threads
 from torch.profiler import ProfilerActivity, profile
 
-from course_lib.weights import describe
+from course_lib.models.weights import describe
 
 DEPTHS = (4, 8, 16, 32)
 BATCH = 8

@@ -200,7 +200,7 @@ def main():
         rows.append([name, count, len(outcomes), killed, killed / len(outcomes), options.seed])
         survivors += [f"{m.path.relative_to(ROOT)}:{m.line}: {m.change}" for m, dead in outcomes if not dead]
         print(f" {name}: {killed} of {len(outcomes)}", flush=True)
-    from course_lib.scores import lines, write_text  # Not before: a fork must import the course with its fault.
+    from course_lib.studies.scores import lines, write_text  # Not before: a fork must import the course with its fault.
 
     write_text(options.out, lines(COLUMNS, *sorted(rows, key=lambda row: list(MODULES).index(row[0]))))
     if options.survivors:

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from one_notebook import measure_apart
 
-from course_lib.common import check, progress
-from course_lib.scores import FIGURES, lines, write_text
+from course_lib.common import check, progress, write_text
+from course_lib.studies.scores import FIGURES, lines
 
 NOTEBOOKS = FIGURES.with_name("notebooks")
 COLUMNS = ("notebook", "seconds", "slowest_cell", "peak_mb", "machine")

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from timing import COLUMNS, kept
 
-from course_lib.scores import FIGURES, lines, write_text
+from course_lib.common import write_text
+from course_lib.studies.scores import FIGURES, lines
 
 PARTS = ("flow", "memory", "operators", "growth", "solvers")
 

@@ -12,11 +12,11 @@ import time
 import torch
 from timing import machine, row, seconds, threads
 
-from course_lib.data import load_folder, to_float
-from course_lib.methods import make_task, observe
+from course_lib.common import write_text
+from course_lib.data import TASKS, load_folder, make_task, observe, to_float
+from course_lib.models.weights import load_model
 from course_lib.reconstruction import analysis, map_estimate, recommended, synthesis, warm_start
-from course_lib.scores import FIGURES, TASKS, lines, read_scores, write_text
-from course_lib.weights import load_model
+from course_lib.studies.scores import FIGURES, lines, read_scores
 
 SIGMA, STEPS, CLOSE, CHUNK = 0.01, 200, 0.1, 5
 
@@ -43,7 +43,7 @@ def descend(method, optimizer):
 
 
 def recommend(y, A, model, lam, start, steps, truth=None):
-    z0 = None if start is None else model.encode(start)[0].detach()
+    z0 = None if start is None else model.encode(start).detach()
     return recommended(y, A, model, SIGMA, lam, z0, steps=min(steps, 75), truth=truth)
 
 

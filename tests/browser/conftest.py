@@ -10,7 +10,7 @@ import urllib.request
 
 import pytest
 
-from course_lib.links import ROOT
+from course_lib.tools.links import ROOT
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 CHROMIUM = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)

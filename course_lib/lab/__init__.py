@@ -1,0 +1,1 @@
+"""What a notebook teaches with: exercises with their checks, things to turn, a mask editor."""

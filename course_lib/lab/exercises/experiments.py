@@ -1,0 +1,62 @@
+"""Checks of the exercises in notebook 15."""
+
+import math
+
+import torch
+
+from course_lib.lab.exercises.checking import call, check, choice, expect, number
+
+
+@check
+def check_noiseless_deblurring(answer):
+    """Right: the circular blur is invertible; without noise the data alone determine x, whatever the prior."""
+    hints = {
+        "prior": "if TV were such a good prior for faces, it would win in the other tasks too. Does it?",
+        "memory": "TV has no weights: it has never seen a face.",
+        "smooth": "faces were as smooth at σ = 0.01, where TV has 15 dB less. What else has changed?",
+    }
+    choice(answer, "invertible", hints)
+
+
+def pair(answer, *args, names):
+    """The two numbers that a student's function returns."""
+    value = call(answer, *args)
+    expect(isinstance(value, tuple | list) and len(value) == 2, f"return two numbers, ({names[0]}, {names[1]}).")
+    return [number(v, name) for v, name in zip(value, names, strict=True)]
+
+
+@check
+def check_paired_gain(answer):
+    """Right: the mean of the differences, and their standard deviation (n − 1) divided by √n."""
+    a = torch.tensor([31.0, 26.5, 29.0, 24.0, 33.5], dtype=torch.float64)
+    b = torch.tensor([29.0, 25.0, 26.5, 23.0, 30.5], dtype=torch.float64)
+    d, n = a - b, len(a)
+    mean, error = pair(answer, a, b, names=("the mean gain", "its standard error"))
+    right = (d.std() / math.sqrt(n)).item()
+    unpaired = ((a.var() + b.var()) / n).sqrt().item()
+    expect(abs(mean + d.mean().item()) > 1e-6, "the sign: the gain of a over b is a − b.")
+    expect(abs(mean - d.mean().item()) < 1e-6, f"here the differences have the mean {d.mean():.2f}, got {mean:.2f}.")
+    expect(abs(error - d.std().item()) > 1e-6, "that is the spread of single images; the mean of n varies √n less.")
+    expect(abs(error - d.var().item() / n) > 1e-6, "that is a variance: take the square root.")
+    expect(abs(error - unpaired) > 1e-3, "both methods saw the same images: take the differences first, then std.")
+    biased = (d.std(correction=0) / math.sqrt(n)).item()
+    expect(abs(error - biased) > 1e-6, "the mean was estimated from the same values: n − 1 in the variance.")
+    expect(abs(error - right) < 1e-6, f"the standard error here is {right:.4f}, got {error:.4f}.")
+
+
+@check
+def check_two_means(answer):
+    """Right: PSNR is convex in the error, so the mean of the PSNRs is never below the PSNR of the mean error."""
+    mse = torch.tensor([1e-2, 1e-3, 4e-4], dtype=torch.float64)
+    first, second = -10 * mse.log10().mean().item(), -10 * mse.mean().log10().item()
+    got = pair(answer, mse, names=("the mean of the PSNRs", "the PSNR of the mean error"))
+    expect(abs(got[0] - second) > 1e-6 or abs(got[1] - first) > 1e-6, "the order: first the mean of the PSNRs.")
+    expect(got[0] > 0 and got[1] > 0, "the sign: PSNR = −10 log₁₀ MSE, positive for errors below 1.")
+    natural = math.log(10)
+    expect(
+        abs(got[0] - first * natural) > 1e-6 and abs(got[1] - second * natural) > 1e-6,
+        "the logarithm has base 10: log10.",
+    )
+    expect(abs(got[0] - got[1]) > 1e-6, "both came out the same: one takes the mean after the logarithm, one before.")
+    expect(abs(got[0] - first) < 1e-6, f"the mean of the three PSNRs is {first:.2f} dB, got {got[0]:.2f}.")
+    expect(abs(got[1] - second) < 1e-6, f"the PSNR of the mean error is {second:.2f} dB, got {got[1]:.2f}.")

@@ -1,0 +1,122 @@
+"""Checks of notebook 17, the MAP and the posterior."""
+
+import torch
+
+from course_lib.lab.exercises.checking import call, check, choice, close, expect, number, tensor_like
+
+
+@check
+def check_coordinates(answer):
+    """Right: an average over samples is an average in any coordinates; the modes of z and of x differ by log|det J|."""
+    hints = {
+        "mode": "p(z|y) = p(x|y) |det J_D(z)|: where D stretches, the density of z gains. Which term moves the mode?",
+        "latent mean": "D is not linear: D(average of z) is not the average of D(z). Think of D(z) = z².",
+    }
+    choice(answer, "mean", hints)
+
+
+def masked():
+    """(v, y, mask): D(z) [2, 3, 4, 4], its observation, and a mask [1, 4, 4], in float64."""
+    generator = torch.Generator().manual_seed(0)
+    v, x = torch.rand(2, 2, 3, 4, 4, generator=generator, dtype=torch.float64)
+    mask = (torch.rand(1, 4, 4, generator=generator) > 0.5).double()
+    return v, mask * x, mask
+
+
+@check
+def check_best_image(answer):
+    """Right: a weighted mean of y and D(z) where there is data, the weights being inverse variances; else D(z)."""
+    (v, y, mask), sigma, eta = masked(), 0.1, 0.3
+    weight = mask * eta / (eta + sigma**2)
+    right, value = v + weight * (y - v), call(answer, v, y, mask, sigma, eta)
+    tensor_like(value, right, "x")
+    plain, swapped = eta / (eta + sigma), sigma**2 / (eta + sigma**2)
+    wrong = {
+        "where nothing is observed there is no y: x is D(z) there.": v + eta / (eta + sigma**2) * (y - v),
+        "the weights are swapped: the smaller the noise σ², the more y counts.": v + mask * swapped * (y - v),
+        "η is a variance, σ is not: the weights are those of η and σ².": v + mask * plain * (y - v),
+        "that trusts y as if it had no noise.": v + mask * (y - v),
+        "that is D(z): y says more where something is observed.": v,
+        "the two terms weigh 1/σ² and 1/η, not the same.": v + mask * 0.5 * (y - v),
+        "that is y: D(z) has its say, too, and where nothing is observed it alone.": y,
+    }
+    for hint, mistake in wrong.items():
+        expect(not close(value, mistake), hint)
+    expect(close(value, right), "set the derivative to zero, pixel by pixel: M(x − y)/σ² + (x − D(z))/η = 0.")
+
+
+def ring(z):
+    """Ψ(z) = (‖z‖² − 3)²/5, [B]: a misfit that is least on a sphere."""
+    return (z.square().sum(1) - 3).square() / 5
+
+
+@check
+def check_pcn(answer):
+    """Right: the proposal leaves N(0, I) as it is, so that the misfit Ψ alone decides; each chain for itself."""
+    generator = torch.Generator().manual_seed(1)
+    z, xi = torch.randn(2, 200, 3, generator=generator, dtype=torch.float64)
+    u, beta = torch.rand(200, generator=generator, dtype=torch.float64), 0.5
+
+    def step(drift=(1 - beta**2) ** 0.5, sign=1, price=0.0, scale=beta):
+        proposal = drift * z + scale * xi
+        change = sign * (ring(z) - ring(proposal)) + price * (z.square().sum(1) - proposal.square().sum(1))
+        return torch.where((u.log() < change)[:, None], proposal, z)
+
+    right, value = step(), call(answer, z, ring, beta, xi, u)
+    tensor_like(value, right, "z")
+    proposal = (1 - beta**2) ** 0.5 * z + beta * xi
+    raw = torch.where((u < ring(z) - ring(proposal))[:, None], proposal, z)
+    wrong = {
+        "the factor of z is √(1 − β²): only then does the variance of z' stay 1.": step(drift=1 - beta),
+        "the square root of 1 − β² is missing.": step(drift=1 - beta**2),
+        "the old z is not shrunk: that is a random walk, which does not leave N(0, I) as it is.": step(drift=1),
+        "the sign: a proposal with a smaller Ψ is always accepted.": step(sign=-1),
+        "the prior is counted twice: the proposal leaves N(0, I) as it is, Ψ alone decides.": step(price=0.5),
+        "every proposal is accepted: where u is too large, the chain stays at z.": proposal,
+        "log u, not u: the ratio is a difference of logarithms here.": raw,
+        "nothing moves: take the proposal where it is accepted.": z,
+    }
+    for hint, mistake in wrong.items():
+        expect(not close(value, mistake), hint)
+    expect(close(value, right), "z' = √(1 − β²) z + β ξ, accepted where log u < Ψ(z) − Ψ(z').")
+
+
+@check
+def check_sample_gain(answer):
+    """Right: given y, truth and sample are two draws of one distribution: twice the variance, 3 dB."""
+    hints = {
+        "same": "the mean minimizes the mean squared error over all estimates. Can a random draw do as well?",
+        "four times": "given y, truth and sample are independent with the same variance v: how large is E(x − x')²?",
+    }
+    choice(answer, "twice", hints)
+
+
+@check
+def check_coverage(answer):
+    """Right: the share of truths between the quantiles (1 − level)/2 and (1 + level)/2 of their samples."""
+    generator = torch.Generator().manual_seed(2)
+    samples = torch.randn(400, 300, generator=generator, dtype=torch.float64).exp()
+    truth, level = 1.3 * torch.randn(300, generator=generator, dtype=torch.float64).exp(), 0.8
+
+    def share(low, high):
+        return ((truth >= samples.quantile(low, 0)) & (truth <= samples.quantile(high, 0))).double().mean().item()
+
+    value = call(answer, samples, truth, level)
+    expect(not (torch.is_tensor(value) and value.numel() > 1), "one number: the share of the truths that are inside.")
+    value, right = number(value, "the coverage"), share(0.1, 0.9)
+    spread = 1.2816 * samples.std(0)
+    gaussian = ((truth - samples.mean(0)).abs() <= spread).double().mean().item()
+    wrong = {
+        "a central interval leaves (1 − level)/2 out on each side, not all of it on one side.": share(0.0, 0.8),
+        "(1 − level)/2 on each side: yours leaves out 1 − level on each.": share(0.2, 0.8),
+        "that is the share outside.": 1 - right,
+        "that is a percentage: give a share between 0 and 1.": 100 * right,
+        "mean ± a multiple of the standard deviation is right for Gaussians only: take quantiles.": gaussian,
+        "that is the level itself; count how many truths are inside.": level,
+        "quantiles over the samples, dimension 0: each truth has its own interval.": (
+            ((truth >= samples.quantile(0.1)) & (truth <= samples.quantile(0.9))).double().mean().item()
+        ),
+    }
+    for hint, mistake in wrong.items():
+        expect(abs(value - mistake) > 1e-6 or abs(right - mistake) < 1e-6, hint)
+    expect(abs(value - right) < 1e-6, "`samples.quantile(q, 0)` for q = (1 − level)/2 and (1 + level)/2, then count.")

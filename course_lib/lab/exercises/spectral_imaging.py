@@ -1,0 +1,100 @@
+"""Checks of the exercises in notebook 05."""
+
+import torch
+
+from course_lib.lab.exercises.checking import Wrong, call, check, choice, close, expect, tensor_like
+from course_lib.operators import Blur, SpectralResponse, Subsample
+from course_lib.regularizers import gradient, gradient_adjoint
+
+
+@check
+def check_ranks(answer):
+    """Right: four spectra mix; the abundances sum to one, which costs a dimension around the mean; noise fills all."""
+    try:
+        clean, centred, noisy = (int(value) for value in answer)
+    except (TypeError, ValueError):
+        raise Wrong("expected three integers: (clean, clean minus its mean spectrum, noisy).") from None
+    expect(clean != 4096 and clean != 100, "clean: each of the 4096 columns is a mixture of the same few spectra.")
+    expect(clean == 4, "clean: the rank of a product spectra [100, 4] × maps [4, 4096] is that of its thin side.")
+    expect(
+        centred != 4,
+        "centred: the four abundances of a pixel sum to 1, so its spectrum minus the mean is a mixture "
+        "with weights that sum to 0. How many of four such weights are free?",
+    )
+    expect(centred == 3, "centred: a mixture of four spectra with weights that sum to 0 has three free weights.")
+    expect(noisy != 4, "noisy: the noise of each pixel and band is a draw of its own. It follows no mixture.")
+    expect(noisy != 4096, "noisy: a matrix 100 × 4096 has at most rank 100.")
+    expect(noisy == 100, "noisy: 4096 columns of independent noise span all that 100 bands allow.")
+
+
+@check
+def check_low_rank(answer):
+    """Right: the first k singular vectors of each cube, and nothing else, is the nearest cube of rank k."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(2, 5, 3, 4, generator=generator, dtype=torch.float64) + 1
+    U, s, Vh = torch.linalg.svd(x.flatten(2), full_matrices=False)
+    value = call(answer, x.clone(), 2)
+    matrix = (U[:, :, :2] * s[:, None, :2]) @ Vh[:, :2]
+    flat = torch.is_tensor(value) and value.shape == matrix.shape
+    expect(not flat, "that is the matrix: give it the shape of x again.")
+    tensor_like(value, x, "the cube of rank k")
+    mean = x.flatten(2).mean(2, keepdim=True)
+    Uc, sc, Vc = torch.linalg.svd(x.flatten(2) - mean, full_matrices=False)
+    Ub, sb, Vb = torch.linalg.svd(x.transpose(0, 1).flatten(1), full_matrices=False)
+    pooled = (Ub[:, :2] * sb[:2]) @ Vb[:2]
+    wrong = {
+        "those are the last k singular values; the first ones are the largest.": (U[:, :, -2:] * s[:, None, -2:])
+        @ Vh[:, -2:],
+        "the singular values are missing: U diag(s) Vᵀ.": U[:, :, :2] @ Vh[:, :2],
+        "you took the mean spectrum off first: with it added again the rank is k + 1.": mean
+        + (Uc[:, :, :2] * sc[:, None, :2]) @ Vc[:, :2],
+        "all cubes of the batch in one matrix: each has an SVD of its own, x.flatten(2) is [B, bands, pixels].": (
+            pooled.reshape(5, 2, 3, 4).transpose(0, 1)
+        ),
+        "nothing was removed: keep k columns of U, k values of s, and k rows of Vᵀ.": x.flatten(2),
+    }
+    for hint, mistake in wrong.items():
+        expect(not close(value, mistake.reshape(x.shape)), hint)
+    rank = int(torch.linalg.matrix_rank(value[0].flatten(1)))
+    expect(rank <= 2, f"for k = 2 its rank is {rank}.")
+    expect(close(value, matrix.reshape(x.shape)), "its rank is right, but another cube of rank k is nearer to x.")
+
+
+@check
+def check_missing_spectrum(answer):
+    """Right: zero. A column of zeros costs the nuclear norm nothing, and the data say nothing against it."""
+    hints = {
+        "mean": "what would have to pay for it? Compare the nuclear norm of a matrix with and without that column.",
+        "material": "to know the material it would have to look at the neighbours. A matrix has no neighbours: permute "
+        "its columns, and neither the rank nor the nuclear norm changes.",
+    }
+    choice(answer, "zero", hints)
+
+
+@check
+def check_fusion_system(answer):
+    """Right: the gradient of the two data terms and of the smoothness, without its constant part."""
+    generator = torch.Generator().manual_seed(1)
+    c = torch.randn(2, 3, 4, 6, generator=generator, dtype=torch.float64)
+    C = Subsample(2) @ Blur(torch.rand(3, 3, generator=generator, dtype=torch.float64))
+    G = SpectralResponse(torch.rand(2, 3, generator=generator, dtype=torch.float64))
+    w, lam = 0.6, 0.3
+    value = call(answer, c.clone(), C, G, w, lam)
+    tensor_like(value, c, "M c")
+    cube, images, smooth = C.T(C(c)), G.T(G(c)), gradient_adjoint(gradient(c))
+    wrong = {
+        "the smoothness is missing: λ ∇ᵀ∇ c.": cube + w * images,
+        "λ is missing before ∇ᵀ∇ c.": cube + w * images + smooth,
+        "the sign of the smoothness: `gradient_adjoint(gradient(c))` is ∇ᵀ∇ c, minus the Laplacian, already.": cube
+        + w * images
+        - lam * smooth,
+        "w is missing: it weighs the images.": cube + images + lam * smooth,
+        "w belongs to the images, not to the cube.": w * cube + images + lam * smooth,
+        "the images are missing: w GᵀG c.": cube + lam * smooth,
+        "the cube is missing: CᵀC c.": w * images + lam * smooth,
+        "the derivative of w ½‖G c − y‖² has w, not w².": cube + w**2 * images + lam * smooth,
+        "that is λ c, which makes c small; ∇ᵀ∇ c makes it smooth.": cube + w * images + lam * c,
+    }
+    for hint, mistake in wrong.items():
+        expect(not close(value, mistake), hint)
+    expect(close(value, cube + w * images + lam * smooth), "expected CᵀC c + w GᵀG c + λ ∇ᵀ∇ c; yours differs.")

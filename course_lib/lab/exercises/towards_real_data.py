@@ -1,0 +1,74 @@
+"""Checks of notebook 18, towards real data."""
+
+import torch
+
+from course_lib.lab.exercises.checking import call, check, choice, close, expect, number, tensor_like
+
+
+@check
+def check_fewest_bits(answer):
+    """Right: flat patches are predicted best of all, down to the noise that the flow was trained with."""
+    hints = {
+        "photographs": "it was trained on photographs. But how well can a pixel be guessed from its neighbours there?",
+        "noise": "in white noise no pixel says anything about its neighbour: nothing is harder to predict.",
+        "same": "a density integrates to one, but it is not flat: some patches are more probable than others.",
+    }
+    choice(answer, "flat", hints)
+
+
+@check
+def check_pixels_once(answer):
+    """Right: the mean over the patches, for each of their values, times the values of the image."""
+    generator = torch.Generator().manual_seed(0)
+    z = torch.randn(12, 16, generator=generator, dtype=torch.float64)
+    logdet, d = torch.randn(12, generator=generator, dtype=torch.float64), 100
+    value = call(answer, z, logdet, d)
+    expect(not (torch.is_tensor(value) and value.numel() > 1), "one number for the image: average over the patches.")
+    value, each = number(value, "the penalty"), z.square().sum(1) - 2 * logdet
+    squares = z.square().sum(1)
+    wrong = {
+        "a sum over overlapping patches counts most pixels several times: take the mean.": each.sum(),
+        "the factor is d over the values of one patch, d/z.shape[1]; d alone is missing.": each.mean() / 16,
+        "that is −2 log p of one mean patch: an image holds d/z.shape[1] of them.": each.mean(),
+        "divide by the values of one patch, z.shape[1].": each.mean() * d,
+        "the sign of the log-determinant: a patch is penalized where E contracts.": (squares + 2 * logdet).mean()
+        * d
+        / 16,
+        "twice the log-determinant: −2 log p, as ‖z‖² is.": (squares - logdet).mean() * d / 16,
+        "the log-determinant is missing.": squares.mean() * d / 16,
+        "‖z‖² without ½: φ is −2 log p.": (squares / 2 - 2 * logdet).mean() * d / 16,
+    }
+    for hint, mistake in wrong.items():
+        expect(abs(value - mistake.item()) > 1e-6, hint)
+    expect(
+        abs(value - each.mean().item() * d / 16) < 1e-6, "mean of ‖z‖² − 2 logdet over the patches, times d/z.shape[1]."
+    )
+
+
+@check
+def check_map_weight(answer):
+    """Right: u = (c − low)/span has noise σ/span, and the prior is about u: λ = (σ/span)²/2, map by map."""
+    generator = torch.Generator().manual_seed(0)
+    sigma, span = (0.1 + torch.rand(4, generator=generator, dtype=torch.float64) for _ in range(2))
+    value, right = call(answer, sigma, span), (sigma / span).square() / 2
+    tensor_like(value, right, "λ")
+    wrong = {
+        "σ is the noise of c; the flow sees u, whose noise is σ/span.": sigma.square() / 2,
+        "c is divided by span, and so is its noise; yours is multiplied.": (sigma * span).square() / 2,
+        "the ½ is missing: λ = σ²/2.": (sigma / span).square(),
+        "λ is half a variance, not half a standard deviation: square it.": sigma / span / 2,
+        "the whole standard deviation is divided by span, then squared: span², not span.": sigma.square() / span / 2,
+    }
+    for hint, mistake in wrong.items():
+        expect(not close(value, mistake), hint)
+    expect(close(value, right), "the noise of u is σ/span; λ is half its square.")
+
+
+@check
+def check_wrong_kernel(answer):
+    """Right: a kernel that is too wide asks for frequencies that the data do not hold, and edges start to ring."""
+    hints = {
+        "narrow": "a kernel that is too narrow leaves some blur. Is that worse than edges that are sharpened too much?",
+        "same": "blur attenuates; to undo it is to amplify. Which of the two errors amplifies too much?",
+    }
+    choice(answer, "wide", hints)

@@ -1,0 +1,127 @@
+"""Checks of notebook 10, variational autoencoders."""
+
+import math
+
+import torch
+
+from course_lib.lab.exercises.checking import call, check, choice, close, expect, several, tensor_like
+from course_lib.models.vae import kl_divergence
+
+
+@check
+def check_naive_likelihood(answer):
+    """Right: log is concave, so E[log p̂] ≤ log E[p̂] = log p(x). Few draws miss the z that explain x."""
+    hints = {
+        "above": "p̂ is right on average: E[p̂] = p(x). The logarithm is concave; draw it with two values of p̂.",
+        "equal": "E[p̂] = p(x) holds for p̂, not for log p̂: what does Jensen's inequality say of a concave function?",
+    }
+    choice(answer, "below", hints)
+
+
+def posterior():
+    """Means and log σ² [3, 5] in float64."""
+    generator = torch.Generator().manual_seed(0)
+    mean, logvar = torch.randn(2, 3, 5, generator=generator, dtype=torch.float64)
+    return mean, logvar - 0.5
+
+
+@check
+def check_kl(answer):
+    """Right: ½ Σ (μ² + σ² − 1 − log σ²), zero for μ = 0, σ = 1, and one number for each image."""
+    mean, logvar = posterior()
+    variance = logvar.exp()
+    right, value = kl_divergence(mean, logvar).sum(1), call(answer, mean, logvar)
+    expect(not (torch.is_tensor(value) and value.shape == mean.shape), "add up the latents: one number for each image.")
+    expect(not (torch.is_tensor(value) and value.dim() == 0), "one number for each image: sum over the latents only.")
+    tensor_like(value, right, "the KL")
+    backwards = 0.5 * ((mean.square() + 1) / variance - 1 + logvar).sum(1)
+    wrong = {
+        "the factor ½ is missing.": 2 * right,
+        "the latents are independent: their KLs add up, so take the sum, not the mean.": right / mean.shape[1],
+        "the sign is the other one: a KL is never negative.": -right,
+        "the −1 is missing: for μ = 0, σ = 1 the KL must be 0.": right + mean.shape[1] / 2,
+        "`logvar` is log σ²; σ² is its exponential.": 0.5 * (mean.square() + logvar - 1 - logvar.abs().log()).sum(1),
+        "`logvar` is log σ², not log σ.": 0.5 * (mean.square() + (2 * logvar).exp() - 1 - 2 * logvar).sum(1),
+        "the sign of log σ² is the other one: σ → 0 must cost a lot.": right + logvar.sum(1),
+        "the term μ² is missing.": right - 0.5 * mean.square().sum(1),
+        "that is KL(p ‖ q); wanted is KL(q ‖ p), the average under q.": backwards,
+    }
+    for hint, mistake in wrong.items():
+        expect(not close(value, mistake), hint)
+    expect(close(value, right), "½ (μ² + σ² − 1 − log σ²), with σ² = exp(logvar), summed over the latents.")
+
+
+@check
+def check_reparametrize(answer):
+    """Right: z = μ + σ ⊙ ε with σ = exp(½ log σ²); the noise is drawn outside, and gradients reach μ and σ."""
+    mean, logvar = (part.requires_grad_() for part in posterior())
+    noise = torch.randn(mean.shape, generator=torch.Generator().manual_seed(1), dtype=mean.dtype)
+    right, value = mean + (0.5 * logvar).exp() * noise, call(answer, mean, logvar, noise)
+    tensor_like(value, right, "z")
+    wrong = {
+        "exp(logvar) is the variance σ²; the noise is multiplied by σ.": mean + logvar.exp() * noise,
+        "`logvar` is a logarithm: take its exponential to get σ.": mean + logvar * noise,
+        "½ log σ² is log σ: take its exponential.": mean + 0.5 * logvar * noise,
+        "the mean μ is missing.": (0.5 * logvar).exp() * noise,
+        "the noise ε is missing: that is the mean of q, not a sample.": mean,
+        "σ is missing: the noise has to be scaled.": mean + noise,
+    }
+    for hint, mistake in wrong.items():
+        expect(not close(value, mistake), hint)
+    expect(close(value, right), "z = mean + σ * noise with σ = exp(logvar / 2).")
+    gradients = torch.autograd.grad(value.sum(), (mean, logvar), allow_unused=True) if value.requires_grad else (None,)
+    reached = all(gradient is not None for gradient in gradients)
+    expect(reached, "the value is right, but no gradient reaches μ or log σ²: no `.data`, `detach` or `no_grad` here.")
+
+
+@check
+def check_linear_elbo(answer):
+    """Right: the average of ‖x − D(z)‖² under q is that at the mean plus Σ σ_k²‖W_k‖²; the rest needs no average."""
+    mean, logvar = posterior()
+    generator = torch.Generator().manual_seed(2)
+    x, W = (torch.randn(shape, generator=generator, dtype=torch.float64) for shape in ((3, 7), (7, 5)))
+    b, log_eta = torch.linspace(-1, 1, 7, dtype=torch.float64), torch.tensor(-1.5, dtype=torch.float64)
+    at_mean = (x - mean @ W.T - b).square().sum(1)
+    spread = (logvar.exp() * W.square().sum(0)).sum(1)
+    kl, eta, norm = kl_divergence(mean, logvar).sum(1), log_eta.exp(), 3.5 * (math.log(2 * math.pi) + log_eta)
+
+    def bound(squared, kl=kl, norm=norm):
+        return -0.5 * squared / eta - norm - kl
+
+    right, value = bound(at_mean + spread), call(answer, x, W, b, log_eta, mean, logvar)
+    expect(
+        not (torch.is_tensor(value) and value.dim() == 0), "one number for each image: sum over all dims but the first."
+    )
+    tensor_like(value, right, "the ELBO")
+    wrong = {
+        "the spread of q is missing: E‖x − D(z)‖² is not ‖x − D(E z)‖²; add Σ_k σ_k²‖W_k‖².": bound(at_mean),
+        "‖W_k‖² is the squared norm of a *column* of W.": bound(at_mean + logvar.exp().sum(1) * W.square().sum()),
+        "the sign of the KL is the other one: it is a price.": bound(at_mean + spread, -kl),
+        "the KL is missing.": bound(at_mean + spread, 0 * kl),
+        "the normalizer (d/2) log(2πη) is missing: without it the number is no log-density.": bound(
+            at_mean + spread, norm=0
+        ),
+        "that is the negative ELBO.": -right,
+        "the factor ½ in front of ‖·‖²/η is missing.": bound(2 * (at_mean + spread)),
+        "σ_k², not σ_k: the variance of z_k counts.": bound(
+            at_mean + ((0.5 * logvar).exp() * W.square().sum(0)).sum(1)
+        ),
+    }
+    for hint, mistake in wrong.items():
+        expect(not close(value, mistake), hint)
+    expect(close(value, right), "−½(‖x − Wμ − b‖² + Σ σ_k²‖W_k‖²)/η − (d/2) log(2πη) − KL.")
+
+
+@check
+def check_large_beta(answer):
+    """Right: the price drives the KL to zero; the decoder knows nothing of x, and η grows to the variance."""
+    several(answer, 2, "give a pair: (KL, η).")
+    kl, eta = (str(part).strip().lower() for part in answer)
+    options = ("falls", "same", "grows")
+    expect({kl, eta} <= set(options), f"choose from {options}, got {kl!r} and {eta!r}.")
+    expect(kl == "falls", "KL: β is its price. What do you do with a thing whose price goes up?")
+    hints = {
+        "same": "η: the learned η is the mean squared error. Does that stay when z tells the decoder less?",
+        "falls": "η: the learned η is the mean squared error. Does that fall when z tells the decoder less?",
+    }
+    expect(eta == "grows", hints.get(eta, ""))

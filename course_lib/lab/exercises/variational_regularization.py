@@ -1,0 +1,106 @@
+"""Checks of the exercises in notebook 02."""
+
+import torch
+
+from course_lib.lab.exercises.checking import call, check, close, expect, number, several, tensor_like
+
+
+@check
+def check_limits(answer):
+    """Right: λ → 0 trusts the data alone, noise and all; λ → ∞ trusts φ alone, and ‖∇x‖ = 0 leaves the mean grey."""
+    several(answer, 2, "give a pair: (for λ → 0, for λ → ∞).")
+    small, large = (str(part).strip().lower() for part in answer)
+    options = ("noise", "observation", "grey", "black")
+    expect({small, large} <= set(options), f"choose from {options}, got {small!r} and {large!r}.")
+    hints = {
+        "observation": "λ → 0: is A y close to y? The data term is 0 for an image that explains y, not for y itself.",
+        "grey": "λ → 0: a grey image has φ = 0, but φ no longer counts. Which image makes the data term smallest?",
+        "black": "λ → 0: a black image does not explain y at all, and the data term is all that counts.",
+    }
+    expect(small == "noise", hints.get(small, ""))
+    hints = {
+        "noise": "λ → ∞: noise has a large gradient at every pixel, and ∇x is all that counts.",
+        "observation": "λ → ∞: y is smoother than x, but ‖∇y‖ is not 0. Which images have ‖∇x‖ = 0?",
+        "black": "λ → ∞: that is right for φ = ½‖x‖². Here a grey image has φ = 0 too; which grey do the data prefer?",
+    }
+    expect(large == "grey", hints.get(large, ""))
+
+
+@check
+def check_tikhonov(answer):
+    """Right: each frequency by itself, x̂ = k̄ ŷ / (|k|² + λ p)."""
+    generator, lam = torch.Generator().manual_seed(0), 0.1
+    y, kernel = torch.rand(2, 1, 1, 6, 9, generator=generator, dtype=torch.float64)
+    k = torch.fft.rfft2(kernel / kernel.sum())
+    p = 0.5 + torch.rand(k.shape, generator=generator, dtype=torch.float64)
+    Y, power = torch.fft.rfft2(y), k.abs().square()
+
+    def image(spectrum):
+        return torch.fft.irfft2(spectrum, s=y.shape[-2:])
+
+    right, value = image(k.conj() * Y / (power + lam * p)), call(answer, y, k, p, lam)
+    if torch.is_tensor(value) and value.shape == (1, 1, 6, 8):
+        expect(False, "rfft2 does not remember whether the width was odd: irfft2(…, s=y.shape[-2:]).")
+    expect(not (torch.is_tensor(value) and value.is_complex()), "that is the spectrum; go back with torch.fft.irfft2.")
+    tensor_like(value, right, "x̂")
+    wrong = {
+        "Aᵀ is the conjugate k̄, not k: this test's kernel is not symmetric.": k * Y / (power + lam * p),
+        "p is missing: λ multiplies the spectrum of ∇ᵀ∇, not 1.": k.conj() * Y / (power + lam),
+        "λ is missing in front of p.": k.conj() * Y / (power + p),
+        "AᵀA is |k|², not |k|.": k.conj() * Y / (k.abs() + lam * p),
+        "AᵀA is |k|², not k² (k is complex).": k.conj() * Y / (k * k + lam * p),
+        "that is the plain inversion y/k, as if λ were 0.": Y / k,
+        "the right-hand side is Aᵀy, so the numerator is k̄ ŷ.": Y / (power + lam * p),
+    }
+    for hint, mistake in wrong.items():
+        expect(not close(value, image(mistake)), hint)
+    expect(close(value, right), "solve (|k|² + λ p) x̂ = k̄ ŷ for each frequency, then irfft2 with s=y.shape[-2:].")
+
+
+@check
+def check_map_lambda(answer):
+    """Right: −log p(z) = ½‖z‖² + const, times σ²: λ = σ²/2 = 0.005."""
+    value = number(answer, "λ")
+    wrong = {
+        0.01: "that is σ², which goes with −log p(z) = ½‖z‖². Here the penalty is ‖z‖², without the ½.",
+        0.02: "the ½ of −log p(z) = ½‖z‖² goes the other way: λ‖z‖² = σ² · ½‖z‖².",
+        0.5: "multiply the whole objective by σ², so that the data term becomes ½‖y − A x‖²; the prior gets it too.",
+        50.0: "multiply by σ², do not divide: the data term has 1/(2σ²) in front, and should have ½.",
+        100.0: "multiply by σ², do not divide: the data term has 1/(2σ²) in front, and should have ½.",
+        0.05: "σ enters squared: the density of the noise is exp(−‖n‖²/(2σ²)).",
+        0.1: "σ enters squared: the density of the noise is exp(−‖n‖²/(2σ²)).",
+    }
+    for mistake, hint in wrong.items():
+        expect(abs(value - mistake) > 1e-6 * mistake, hint)
+    expect(abs(value - 0.005) < 1e-9, "σ² (−log p(z)) = λ‖z‖² + const: insert −log p(z) = ½‖z‖² + const, and σ = 0.1.")
+
+
+@check
+def check_posterior_mean(answer):
+    """Right: the mean of t under the weights p(y | t) p(t), divided by their sum."""
+    t, y, sigma = torch.linspace(-6, 6, 241, dtype=torch.float64), torch.tensor([-2.0, 0.3, 1.5]).double(), 0.8
+    log_prior = 2.0 - (t - 0.4).abs()
+
+    def weights(scale):
+        return (log_prior - (y[:, None] - t).square() / scale).exp()
+
+    def mean(w):
+        return (w * t).sum(1) / w.sum(1)
+
+    w = weights(2 * sigma**2)
+    right, value = mean(w), call(answer, y, t, log_prior, sigma)
+    tensor_like(value, right, "the posterior mean")
+    wrong = {
+        "divide by the sum of the weights: they are not normalized.": (w * t).sum(1),
+        "that is the MAP, where the posterior is largest; average t instead.": t[w.argmax(1)],
+        "the prior is missing: the weight of t is p(y | t) p(t).": mean(w / log_prior.exp()),
+        "the likelihood is exp(−(y − t)²/(2σ²)): σ enters squared.": mean(weights(2 * sigma)),
+        "the likelihood is exp(−(y − t)²/(2σ²)): the 2 is missing.": mean(weights(sigma**2)),
+        "the likelihood is missing: that is the mean of the prior.": mean(log_prior.exp().expand_as(w)),
+        "log_prior is a logarithm: take its exponential, or add it in the exponent.": mean(
+            w / log_prior.exp() * log_prior
+        ),
+    }
+    for hint, mistake in wrong.items():
+        expect(not close(value, mistake), hint)
+    expect(close(value, right), "weights [N, M] from y[:, None] − t, then Σ w t / Σ w over the grid (dim 1).")

@@ -1,0 +1,251 @@
+"""A mask of your own: hide parts of a face, block by block or by a picture of your own, and see them filled again.
+
+`fill` is the function behind it: total variation, the flow's MAP from there, and the way through z that the course
+recommends, as images that arrive while L-BFGS goes on. `MaskEditor` connects it to a board of buttons.
+"""
+
+import html
+import io
+
+import ipywidgets
+import torch
+from PIL import Image
+
+from course_lib.common import check, check_calls, check_count, check_images
+from course_lib.data import observe
+from course_lib.lab.widgets import display_with_picture, png
+from course_lib.operators import Mask, random_mask
+from course_lib.plots import show
+from course_lib.reconstruction import bayesian, map_objective, synthesis_objective, warm_start
+from course_lib.solvers.smooth import BatchedLBFGS
+
+BLOCKS = 8
+"""Blocks in a row and in a column of the board."""
+
+PRESETS = {
+    "clear": (),
+    "one eye": [(row, column) for row in (3, 4) for column in (4, 5)],
+    "eyes": [(row, column) for row in (3, 4) for column in (2, 3, 4, 5)],
+    "half": [(row, column) for row in range(BLOCKS) for column in (4, 5, 6, 7)],
+    "checkerboard": [(row, column) for row in range(BLOCKS) for column in range(BLOCKS) if (row + column) % 2],
+    "random 60 %": None,
+}
+"""The blocks (row, column) that each preset hides; None: the random pixels of the task `inpainting_random`."""
+
+LOOKS = {0: ("", "visible"), 1: ("adjust", "partly hidden"), 2: ("eye-slash", "hidden")}
+"""Icon and word for a block, by what is hidden of it: nothing, a part, all."""
+
+
+def preset(name, size=64):
+    """The mask of one of `PRESETS` for images size×size: bool, [1, size, size], True = observed."""
+    check(name in PRESETS, "name", f"one of {list(PRESETS)}", repr(name))
+    check_count("size", size, low=BLOCKS)
+    check(size % BLOCKS == 0, "size", f"a multiple of {BLOCKS}", size)
+    if PRESETS[name] is None:
+        return random_mask(size, size, missing=0.6, generator=0)
+    seen = torch.ones(BLOCKS, BLOCKS, dtype=torch.bool)
+    for row, column in PRESETS[name]:
+        seen[row, column] = False
+    return seen.repeat_interleave(size // BLOCKS, 0).repeat_interleave(size // BLOCKS, 1)[None]
+
+
+def mask_of_picture(content, size=64):
+    """The mask of a picture, the bytes of an image file: dark pixels are hidden, bright and transparent ones observed.
+
+    Returns bool, [1, size, size], True = observed; the picture is resized. ValueError if it cannot be read.
+    """
+    check_count("size", size, low=1)
+    try:
+        with Image.open(io.BytesIO(content)) as picture:
+            layers = picture.convert("RGBA")
+    except Exception as error:  # Pillow's readers raise errors of many kinds for a broken file
+        got = f"{len(content)} bytes that Pillow cannot read" if isinstance(content, bytes) else type(content).__name__
+        raise ValueError(f"picture: expected an image file such as PNG or JPEG, got {got}") from error
+    paper = Image.new("RGBA", layers.size, "white")
+    grey = Image.alpha_composite(paper, layers).convert("L").resize((size, size), Image.Resampling.BOX)
+    return torch.frombuffer(bytearray(grey.tobytes()), dtype=torch.uint8).reshape(1, size, size) >= 128
+
+
+def check_mask(mask, x):
+    """Raise ValueError unless a mask is bool, fits the images x, and hides something."""
+    fits = torch.is_tensor(mask) and mask.dtype == torch.bool and mask.shape == (1, *x.shape[2:])
+    got = f"{mask.dtype} {list(mask.shape)}" if torch.is_tensor(mask) else type(mask).__name__
+    check(fits, "mask", f"a bool tensor of shape {[1, *x.shape[2:]]}", got)
+    check(not bool(mask.all()), "mask", "some hidden pixels", "none")
+
+
+def hidden_psnr(image, x, mask):
+    """PSNR of the hidden pixels, a number: 10 log₁₀(1 / MSE) with the mean over the pixels where the mask is False."""
+    check_images("x", x)
+    check_images("image", image)
+    check(image.shape == x.shape, "image", f"shape {list(x.shape)}, as x", image.shape)
+    check_mask(mask, x)
+    return -10 * (image.clamp(0, 1) - x)[..., ~mask[0]].square().mean().log10().item()
+
+
+def descend(objective, start, steps, every):
+    """Yield (steps made, iterate) every few steps of one run of L-BFGS, and after the last one."""
+    run = BatchedLBFGS(objective, start, 10, 1e-5, None)
+    for k in range(1, steps + 1):
+        run.step()
+        if k % every == 0 or k == steps:
+            yield k, run.x.reshape(start.shape)
+
+
+def fill(x, mask, model, sigma=0.01, steps=(45, 30), every=10):
+    """Hide a part of x, add noise, and yield (method, share of the work done, image) while the hole is filled:
+
+        tv            `warm_start`
+        map           `map_objective` from the image of tv, steps[1] evaluations of L-BFGS
+        recommended   `synthesis_objective` from z = 0, steps[0] evaluations, then `map_objective`, steps[1]
+
+    Args:
+        x: an image [1, C, H, W]. mask: bool, [1, H, W], True = observed. model: a flow. every: evaluations between
+            two images. λ is the Bayesian σ²/2.
+
+    Raises ValueError unless something is hidden, and something is observed.
+    """
+    check_images("x", x)
+    check(len(x) == 1, "x", "one image, [1, C, H, W]", x.shape)
+    check_mask(mask, x)
+    check(bool(mask.any()), "mask", "some observed pixels", "none")
+    check_calls("model", model, "encode", "decode", "dim")
+    check(len(steps) == 2, "steps", "two counts, in z and in x", steps)
+    for count in steps:
+        check_count("steps", count, low=1)
+    check_count("every", every, low=1)
+    in_z, in_x = steps
+    A, lam, total = Mask(mask).to(x.device), bayesian(sigma), in_z + 2 * in_x
+    y = observe(x, A, sigma, [0])
+    start = warm_start(y, A, sigma)
+    yield "tv", 0.0, start
+
+    def in_the_image(u):
+        return map_objective(u, y, A, model, lam)
+
+    def in_the_latent(z):
+        return synthesis_objective(z, y, A, model, lam)
+
+    for k, image in descend(in_the_image, start, in_x, every):
+        yield "map", k / total, image
+    origin = torch.zeros(len(x), model.dim, dtype=x.dtype, device=x.device)
+    for k, z in descend(in_the_latent, origin, in_z, every):
+        with torch.no_grad():
+            first = model.decode(z)
+        yield "recommended", (in_x + k) / total, first
+    for k, image in descend(in_the_image, first, in_x, every):
+        yield "recommended", (in_x + in_z + k) / total, image
+
+
+class MaskEditor(ipywidgets.VBox):
+    """A board of 8×8 toggle buttons that hide blocks of an image, presets, an upload, and a button that starts `fill`.
+    The picture below shows the observation, what each method made of it, and the truth.
+
+    Args:
+        x: the image [1, 3, H, W], H = W a multiple of 8. model: a flow. start: one of `PRESETS`.
+        options: of `fill`.
+    """
+
+    def __init__(self, x, model, start="one eye", **options):
+        check_images("x", x)
+        fits = len(x) == 1 and x.shape[2] == x.shape[3] and x.shape[3] % BLOCKS == 0
+        check(fits, "x", f"one square image, its side a multiple of {BLOCKS}", x.shape)
+        check(start in PRESETS, "start", f"one of {list(PRESETS)}", repr(start))
+        self.x, self.model, self.options, self.images = x, model, options, {}
+        self.quiet, self.mask = False, preset(start, x.shape[-1])
+        size = ipywidgets.Layout(width="36px", height="30px", padding="0", margin="0")
+        looks = {"layout": size, "style": ipywidgets.ToggleButton().style}  # shared: a stored notebook keeps them once
+        self.board = [self.block(row, column, looks) for row in range(BLOCKS) for column in range(BLOCKS)]
+        self.presets = [
+            self.press(name, lambda _, name=name: self.set_mask(preset(name, x.shape[-1]))) for name in PRESETS
+        ]
+        self.run = self.press("reconstruct", self.reconstruct, button_style="primary")
+        self.upload = ipywidgets.FileUpload(accept="image/*", description="your picture", tooltip="dark pixels hide")
+        self.upload.observe(self.read_upload, "value")
+        self.progress, self.message = ipywidgets.FloatProgress(max=1.0), ipywidgets.HTML()
+        self.picture = ipywidgets.Image(format="png", layout=ipywidgets.Layout(width="fit-content"))
+        self.picture.add_class("course-picture")
+        grid = {"grid_template_columns": f"repeat({BLOCKS}, 36px)", "grid_gap": "2px", "align_content": "flex-start"}
+        board = ipywidgets.GridBox(self.board, layout=ipywidgets.Layout(**grid))
+        controls = [ipywidgets.HBox(self.presets[:3]), ipywidgets.HBox(self.presets[3:])]
+        controls += [self.upload, self.run, self.progress, self.message]
+        beside = ipywidgets.VBox(controls, layout=ipywidgets.Layout(align_items="flex-start", margin="0 0 0 20px"))
+        super().__init__([ipywidgets.HBox([board, beside]), self.picture])
+        self.set_mask(self.mask)
+
+    def press(self, name, action, **options):
+        """A button that calls an action."""
+        button = ipywidgets.Button(description=name, layout=ipywidgets.Layout(width="auto"), **options)
+        button.on_click(action)
+        return button
+
+    def block(self, row, column, looks):
+        """The toggle button of a block."""
+        button = ipywidgets.ToggleButton(**looks)
+        button.observe(lambda change: self.toggle(row, column, change["new"]), "value")
+        return button
+
+    def toggle(self, row, column, hide):
+        """Hide a block, or show it."""
+        if not self.quiet:
+            side = self.x.shape[-1] // BLOCKS
+            mask = self.mask.clone()
+            mask[:, row * side : (row + 1) * side, column * side : (column + 1) * side] = not hide
+            self.set_mask(mask)
+
+    def set_mask(self, mask):
+        """Take a mask: the board and the picture follow, what was filled is cleared."""
+        self.mask, self.images, self.quiet = mask, {}, True
+        side = self.x.shape[-1] // BLOCKS
+        shares = 1 - mask.float().unfold(1, side, side).unfold(2, side, side).mean((0, 3, 4)).flatten()
+        try:
+            for k, (button, share) in enumerate(zip(self.board, shares.tolist(), strict=True)):
+                button.icon, word = LOOKS[(share > 0) + (share == 1)]
+                button.value = share == 1
+                button.tooltip = f"row {k // BLOCKS + 1}, column {k % BLOCKS + 1}: {word}"
+        finally:
+            self.quiet = False
+        self.message.value, self.progress.value = f"{1 - mask.float().mean().item():.0%} of the pixels are hidden.", 0.0
+        self.redraw()
+
+    def read_upload(self, change):
+        """Take the mask of an uploaded picture; a file that is none changes nothing, and the message says so."""
+        if change["new"]:
+            try:
+                self.set_mask(mask_of_picture(bytes(change["new"][0]["content"]), self.x.shape[-1]))
+            except ValueError as error:
+                self.message.value = f"<b>{html.escape(str(error))}</b>"
+            self.upload.value = ()  # so that the same file can be chosen again
+
+    def reconstruct(self, _=None):
+        """Fill the hole; the picture follows stage by stage."""
+        self.run.disabled = True
+        try:
+            for name, done, image in fill(self.x, self.mask, self.model, **self.options):
+                self.images[name], self.progress.value = image, done
+                self.message.value = f"{name}: {done:.0%} of the work is done."
+                self.redraw()
+            self.message.value = "The numbers are the PSNR of what was hidden."
+        except ValueError as error:
+            self.message.value = f"<b>{html.escape(str(error))}</b>"
+        finally:
+            self.run.disabled = False
+
+    def redraw(self):
+        """Draw the observation, what there is of each method, and the truth."""
+        observed = observe(self.x, Mask(self.mask), self.options.get("sigma", 0.01), [0])
+        images, titles = [observed], ["observed"]
+        for name in ("tv", "map", "recommended"):
+            found = self.images.get(name)
+            images.append(torch.ones_like(self.x) if found is None else found)
+            titles.append(name if found is None else f"{name}: {hidden_psnr(found, self.x, self.mask):.1f} dB")
+        self.picture.value = png(show([*images, self.x], [*titles, "truth"], size=1.8))
+
+
+def edit_mask(x, model, start="one eye", **options):
+    """Display a `MaskEditor` that has filled its first hole; its picture is also the plain form. Returns the editor."""
+    editor = MaskEditor(x, model, start, **options)
+    editor.reconstruct()
+    names = "observation, total variation, MAP, recommended and truth of a face with a hidden part"
+    display_with_picture(editor, editor.picture.value, names)
+    return editor

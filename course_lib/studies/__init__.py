@@ -1,0 +1,1 @@
+"""What the tables and the pictures of the course are made with."""

@@ -1,0 +1,182 @@
+"""The pictures of README: a gallery of reconstructions, the scores beside the published ones, the map of the course.
+
+The face is the astronaut of scikit-image, which no network here has seen; the numbers are those of the score table.
+"""
+
+import csv
+import json
+import re
+import textwrap
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch.nn.functional as F
+
+from course_lib.common import check, progress, replacing
+from course_lib.data import TASKS, face, make_task, observe
+from course_lib.metrics import psnr
+from course_lib.models.weights import load_model
+from course_lib.operators import Mask
+from course_lib.plots import COLORS, as_array, use_style
+from course_lib.studies.methods import METHODS
+from course_lib.studies.scores import FIGURES, PUBLISHED
+
+COLUMNS = {"tv": "total variation", "synthesis": "synthesis", "analysis": "analysis", "recommended": "recommended"}
+"""The methods of the gallery, by their names in the score table, and what they are called above the pictures."""
+
+LABELS = {
+    "deblurring": "7×7 blur",
+    "sr2": "resolution ×2",
+    "sr4": "resolution ×4",
+    "inpainting_random": "60 % missing",
+    "inpainting_square": "10×10 square",
+}
+
+PARTS = {
+    "I. Variational methods": (1, 6),
+    "II. Networks that restore": (7, 9),
+    "III. Generative networks": (10, 12),
+    "IV. Generative priors": (13, 18),
+}
+"""The parts of the course: first and last notebook of each."""
+
+
+def displayed(y, A, size):
+    """A measurement as a picture of size×size: few pixels as blocks, missing ones grey."""
+    if isinstance(A, Mask):
+        return y + 0.5 * (~A.mask).to(y)
+    return F.interpolate(y, size=(size, size), mode="nearest")
+
+
+def reconstruct(x, model, rows, sigma=0.01, tasks=TASKS):
+    """{task: {column: (image, PSNR)}} for one image x [1, 3, H, W], with the λ that the table tuned on faces.
+
+    Raises ValueError where `rows` of the table lack a (task, method) of the gallery at this σ.
+    """
+    lams = {(r["task"], r["method"]): r["lam"] for r in rows if r["sigma"] == sigma}
+    missing = [key for task in tasks for method in COLUMNS if (key := (task, method)) not in lams]
+    check(not missing, "rows", f"the methods {list(COLUMNS)} at σ = {sigma:g}", f"none for {missing}")
+    found = {}
+    for task in progress(tasks, desc="gallery"):
+        A = make_task(task, x.shape[-1])
+        y = observe(x, A, sigma, [0])
+        images = {name: METHODS[name].run(y, A, model, lams[task, name], sigma)[0].detach() for name in COLUMNS}
+        scored = {name: (image, psnr(image.clamp(0, 1), x).item()) for name, image in images.items()}
+        found[task] = {"true": (x, None), "observed": (displayed(y, A, x.shape[-1]), None)} | scored
+    return found
+
+
+def draw_gallery(found):
+    """One row a task: True / Observed / the methods of `COLUMNS`, with their PSNR. Returns a figure."""
+    names = {"true": "true", "observed": "observed"} | COLUMNS
+    size = (1.65 * len(names), 1.82 * len(found) + 0.2)
+    figure, axes = plt.subplots(len(found), len(names), figsize=size, squeeze=False, layout="constrained")
+    for i, (row, (task, images)) in enumerate(zip(axes, found.items(), strict=True)):
+        best = max(score for _, score in images.values() if score is not None)
+        for axis, (name, (image, score)) in zip(row, images.items(), strict=True):
+            axis.imshow(as_array(image), vmin=0, vmax=1)
+            axis.set(xticks=[], yticks=[])
+            axis.grid(False)
+            axis.spines[:].set_visible(False)
+            if i == 0:
+                axis.set_title(names[name], fontsize=10)
+            if score is not None:
+                axis.set_xlabel(f"{score:.1f} dB", fontsize=9, fontweight="bold" if score == best else "normal")
+        row[0].set_ylabel(LABELS[task], fontsize=10)
+    plt.close(figure)
+    return figure
+
+
+def draw_scores(rows, sigma=0.01, methods=("tv", "pnp", "synthesis", "analysis", "map", "recommended")):
+    """Mean PSNR of each task and method, ± a standard deviation over the faces, beside slide 25's. Returns a figure."""
+    here = {(row["task"], row["method"]): row for row in rows if row["sigma"] == sigma}
+    figure, axis = plt.subplots(figsize=(11, 3.9), layout="constrained")
+    names, at = [*methods, "published synthesis", "published analysis"], np.arange(len(TASKS))
+    for i, name in enumerate(names):
+        kind = name.removeprefix("published ")
+        if kind == name:
+            pairs = [(r["psnr_mean"], r["psnr_std"]) if (r := here.get((t, name))) else (np.nan, 0) for t in TASKS]
+        else:
+            pairs = [PUBLISHED[task][kind][:2] for task in TASKS]
+        mean, std = zip(*pairs, strict=True)
+        style = {"fmt": "o" if kind == name else "D", "mfc": COLORS[kind] if kind == name else "white"}
+        place = at + (i - (len(names) - 1) / 2) * 0.1
+        axis.errorbar(place, mean, std, label=name, color=COLORS[kind], elinewidth=1, markersize=6.5, **style)
+    axis.set_xticks(at, [LABELS[task] for task in TASKS])
+    axis.set_xticks(at[:-1] + 0.5, minor=True)
+    axis.grid(False, axis="x")
+    axis.grid(True, axis="x", which="minor")
+    axis.set(ylabel="PSNR in dB", title=f"faces 64×64, σ = {sigma:g}; hollow: published, σ not stated")
+    axis.legend(ncols=4, fontsize=9, loc="upper left")
+    plt.close(figure)
+    return figure
+
+
+def titles(folder):
+    """{number: title} of the notebooks of a folder, from their first cells. ValueError where one has no title."""
+    found = {}
+    for path in sorted(Path(folder).glob("[0-9][0-9]_*.ipynb")):
+        first = "".join(json.loads(path.read_text(encoding="utf-8"))["cells"][0]["source"]).splitlines()[0]
+        check(first.startswith("# "), "notebook", "a title in its first cell", path.name)
+        found[int(path.stem[:2])] = first[2:].split(". ", 1)[-1]
+    return found
+
+
+def draw_map(names):
+    """The course as a map: a column a part, a box a notebook. names: {number: title}. Returns a figure."""
+    figure, axis = plt.subplots(figsize=(11, 4.2), layout="constrained")
+    axis.set(xlim=(0, 4), ylim=(-6.35, 1.45))
+    axis.axis("off")
+    palette = ["#0072B2", "#E69F00", "#009E73", "#CC79A7"]
+    for column, ((part, (first, last)), color) in enumerate(zip(PARTS.items(), palette, strict=True)):
+        axis.text(column + 0.5, 0.62, part, ha="center", fontsize=11, fontweight="bold", color="#222222")
+        for row, number in enumerate(n for n in range(first, last + 1) if n in names):
+            box = plt.Rectangle((column + 0.03, -row - 0.42), 0.94, 0.84, facecolor=color, alpha=0.18, edgecolor=color)
+            axis.add_patch(box)
+            head, _, rest = names[number].partition(":")
+            axis.text(column + 0.07, -row + 0.2, f"{number:02d}  {head}", fontsize=9, va="center", fontweight="bold")
+            rest = textwrap.fill(rest.strip(), 41)
+            axis.text(column + 0.07, -row - 0.19, rest, fontsize=7.4, va="center", color="#333333", linespacing=1)
+    axis.text(
+        2, 1.2, r"$\hat x = \arg\min_x\ \frac{1}{2}\|A x - y\|^2 + \lambda\,\varphi(x)$", ha="center", fontsize=13
+    )
+    plt.close(figure)
+    return figure
+
+
+def read_runs(path=FIGURES / "notebooks.csv"):
+    """{notebook: (seconds, peak MB)} of the table that `tests/benchmarks/notebooks.py` writes."""
+    with Path(path).open(encoding="utf-8", newline="") as file:
+        return {row["notebook"]: (float(row["seconds"]), float(row["peak_mb"])) for row in csv.DictReader(file)}
+
+
+def stamp_runs(text, runs):
+    """README's text with the seconds and the memory of each notebook in the last column of its map.
+
+    Raises ValueError where `runs` lacks a notebook of the map.
+    """
+    lines = text.splitlines()
+    for i, line in enumerate(lines):
+        if found := re.match(r"\| \[(\d\d_\w+)\]", line):
+            check(found[1] in runs, "runs", f"seconds and memory of {found[1]}", f"those of {sorted(runs)}")
+            seconds, memory = runs[found[1]]
+            lines[i] = f"{line.rpartition(' | ')[0]} | {seconds:.0f} s, {memory:.0f} MB |"
+    return "\n".join(lines) + "\n"
+
+
+def write_figures(out, rows, folder, device="cpu"):
+    """`gallery.png`, `scores.png` and `map.png`, each written beside its place and renamed; returns their paths."""
+    use_style()
+    model, x = load_model("glow", device), face().to(device)
+    drawn = {
+        "gallery": draw_gallery(reconstruct(x, model, rows)),
+        "scores": draw_scores(rows),
+        "map": draw_map(titles(folder)),
+    }
+    paths = [Path(out) / f"{name}.png" for name in drawn]
+    Path(out).mkdir(parents=True, exist_ok=True)
+    for path, figure in zip(paths, drawn.values(), strict=True):
+        with replacing(path) as temporary:
+            figure.savefig(temporary, format="png", dpi=100)
+    return paths

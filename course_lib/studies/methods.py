@@ -1,0 +1,151 @@
+"""The tasks of the source (slide 22), and the methods of its score table: functions of (y, A, model, lam, sigma)."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from skimage.restoration import inpaint_biharmonic
+
+from course_lib.common import check_calls, check_number
+from course_lib.data import TASKS
+from course_lib.models.regression import upscale
+from course_lib.models.weights import describe, load_model
+from course_lib.reconstruction import (
+    analysis,
+    bayesian,
+    joint_map,
+    laplace,
+    map_estimate,
+    plug_and_play,
+    recommended,
+    sample_posterior,
+    synthesis,
+    vae_analysis,
+    warm_start,
+)
+from course_lib.reconstruction.plug_and_play import HALF_GREY
+from course_lib.regularizers import TV
+from course_lib.solvers import primal_dual
+
+GRID = tuple(10 ** (k / 4) for k in range(-28, -3))
+"""The λ that tuning chooses from: four a decade, from 1e-7 to 1e-1."""
+
+PNP_GRID = tuple(10 ** (k / 4) for k in range(-24, 9))
+"""The λ of plug and play, a number without units: four a decade, from 1e-6 to 1e2."""
+
+PNP_START, PNP_STEPS = 0.2, 16
+"""The strength with which plug and play starts, and its number of steps."""
+
+
+@dataclass
+class Method:
+    """How a row of the table is computed.
+
+    Args:
+        run: (y, A, model, lam, sigma) → (image, objective [B] or None).
+        start: λ where tuning starts, as a function of σ; None for a method without λ.
+        tasks: tasks that it applies to.
+        network: the weight file of the `model` that it is given; by default the experiment's flow.
+        grid: the λ that tuning chooses from.
+    """
+
+    run: callable
+    start: callable = None
+    tasks: tuple = TASKS
+    network: str = ""
+    grid: tuple = GRID
+
+
+def minimizing(estimate, tuned_from=bayesian, network="", **options):
+    """A `Method` of one of the functions of `reconstruction` that minimize an objective."""
+
+    def run(y, A, model, lam, sigma):
+        result = estimate(y, A, model, lam, **options)
+        return result.x, result.history["objective"][-1]
+
+    return Method(run, tuned_from, network=network)
+
+
+def descent(sigma):
+    """λ where tuning starts for descents that stop before they arrive: they like more of it than σ²/2."""
+    return max(bayesian(sigma), 5e-4)
+
+
+def of_decoder(sigma):
+    """σ²/2 for the noise of the data and of the VAE's decoder together."""
+    check_number("sigma", sigma)
+    return 0.5 * (sigma**2 + load_model("vae").eta.item())
+
+
+def run_tv(y, A, model, lam, sigma):
+    result = primal_dual(y, A, TV(), lam, steps=1000)
+    return result.x, result.history["objective"][-1]
+
+
+def run_map(y, A, model, lam, sigma):
+    result = map_estimate(y, A, model, lam, warm_start(y, A, sigma))
+    return result.x, result.history["objective"][-1]
+
+
+def run_recommended(y, A, model, lam, sigma):
+    result = recommended(y, A, model, sigma, lam)
+    return result.x, result.history["objective"][-1]
+
+
+def run_bicubic(y, A, model, lam, sigma):
+    check_calls("A", A, "factor")
+    return F.interpolate(y, scale_factor=A.factor, mode="bicubic", align_corners=False), None
+
+
+def run_biharmonic(y, A, model, lam, sigma):
+    check_calls("A", A, "mask")
+    missing = (A.mask[0] == 0).cpu().numpy()
+    filled = [inpaint_biharmonic(image.permute(1, 2, 0).cpu().numpy(), missing, channel_axis=2) for image in y]
+    return torch.stack([torch.from_numpy(image).permute(2, 0, 1) for image in filled]).to(y), None
+
+
+def run_regression(y, A, model, lam, sigma):
+    check_calls("A", A, "factor")
+    return model(upscale(y, A.factor)), None
+
+
+def run_plug_and_play(y, A, model, lam, sigma):
+    result = plug_and_play.hqs(y, A, model, sigma, warm_start(y, A, sigma), start=PNP_START, lam=lam, steps=PNP_STEPS)
+    return result.x, None
+
+
+def run_posterior_mean(y, A, model, lam, sigma):
+    mode = joint_map(y, A, model, bayesian(sigma), method="reduced", steps=1, inner=100).z
+    sigma, eta = max(sigma, HALF_GREY), model.eta.item()
+    reference = mode, laplace(mode, y, A, model, sigma, eta)
+    options = {"eta": eta, "chains": 2, "burn": 100, "steps": 300, "thin": 3}
+    return sample_posterior(y, A, model, sigma, reference=reference, **options).mean, None
+
+
+def run_flow_denoiser(y, A, model, lam, sigma):
+    low, high = (describe(name)["training"]["noise"] for name in ("glow", "glow_noisy"))
+    flows = {low: load_model("glow", y.device), high: model}
+    denoiser = plug_and_play.averaged(plug_and_play.tweedie_of(flows), 0.5)
+    options = {"start": high, "end": max(sigma, low), "lam": lam, "steps": 40}
+    return plug_and_play.hqs(y, A, denoiser, sigma, warm_start(y, A, sigma), **options).x, None
+
+
+METHODS = {
+    "tv": Method(run_tv, lambda sigma: max(0.1 * sigma, 1e-4)),
+    "bicubic": Method(run_bicubic, tasks=("sr2", "sr4")),
+    "biharmonic": Method(run_biharmonic, tasks=("inpainting_random", "inpainting_square")),
+    "srcnn": Method(run_regression, tasks=("sr2",), network="srcnn"),
+    "vdsr": Method(run_regression, tasks=("sr2", "sr4"), network="vdsr"),
+    "pnp": Method(run_plug_and_play, lambda sigma: 0.23, network="dncnn", grid=PNP_GRID),
+    "recommended": Method(run_recommended, bayesian),
+    "map": Method(run_map, bayesian),
+    "synthesis_lbfgs": minimizing(synthesis, optimizer="lbfgs", steps=100),
+    "analysis_lbfgs": minimizing(analysis, descent, optimizer="lbfgs", steps=100),
+    "synthesis": minimizing(synthesis, descent),
+    "analysis": minimizing(analysis, descent),
+    "vae_synthesis": minimizing(synthesis, of_decoder, "vae", optimizer="lbfgs", steps=100),
+    "vae_analysis": minimizing(vae_analysis, network="vae", steps=100),
+    "joint_map": minimizing(joint_map, network="vae_jpmap", method="reduced", start=0.05, steps=5, inner=20),
+    "posterior_mean": Method(run_posterior_mean, network="vae"),
+    "flow_denoiser_pnp": Method(run_flow_denoiser, lambda sigma: 1.0, network="glow_noisy", grid=PNP_GRID),
+}

@@ -1,0 +1,144 @@
+"""Compressed sensing: how many random measurements recover a sparse signal? The experiment, and the theory beside it.
+
+A signal x of n values, k of them not 0, is measured m times, y = A x. Two ratios decide: δ = m/n, how much is measured,
+and ρ = k/m, how much is asked of a measurement. Recovery succeeds below a curve ρ(δ), and fails above it.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy.stats import norm
+
+from course_lib import regularizers, solvers
+from course_lib.common import check, check_calls, check_count, check_images, check_number, progress, replacing
+from course_lib.data import sparse_signals
+from course_lib.operators import Operator
+
+STORED = Path(__file__).parent / "phase_transition.csv"
+GRID = np.linspace(0.04, 0.96, 24)
+"""Values of δ, and of ρ, of the stored experiment."""
+
+
+class RandomRows(Operator):
+    """A x = M x with m orthonormal rows M [m, n], a uniformly random subspace: AAᵀ = I. Signals are [B, 1, 1, n].
+
+    Which signals ℓ1 recovers depends on the null space of A alone, and that is the one of a Gaussian matrix.
+    ValueError unless 0 < m <= n.
+    """
+
+    gram = 1.0
+
+    def __init__(self, m, n, seed=0, dtype=None):
+        super().__init__()
+        check_count("m", m, low=1)
+        check_count("n", n, low=1)
+        check(m <= n, "m", f"at most n = {n}", m)
+        generator = torch.Generator().manual_seed(seed)
+        Q, _ = torch.linalg.qr(torch.randn(n, m, generator=generator, dtype=torch.float64))
+        self.register_buffer("matrix", Q.mT.to(dtype or torch.get_default_dtype()).contiguous())
+
+    def forward(self, x):
+        check_images("x", x, self.matrix.device)
+        check(x.shape[1:] == (1, 1, self.matrix.shape[1]), "x", f"shape [B, 1, 1, {self.matrix.shape[1]}]", x.shape)
+        return x @ self.matrix.mT
+
+    def T(self, y):
+        check_images("y", y, self.matrix.device)
+        check(y.shape[1:] == (1, 1, len(self.matrix)), "y", f"shape [B, 1, 1, {len(self.matrix)}]", y.shape)
+        return y @ self.matrix
+
+
+def basis_pursuit(A, y, k=None, threshold=0.2, steps=500, tolerance=1e-5):
+    """x̂ = argmin ‖x‖₁ subject to A x = y (Chen, Donoho & Saunders 1998), [B, C, H, W], for an A with a `gram`: ADMM on
+    ½‖A x − y‖² + λ‖x‖₁ with λ → 0 and λ/ρ = `threshold`, where the data step is the projection on {A x = y}. The k of
+    the signals is not used.
+    """
+    check_number("threshold", threshold, positive=True)
+    lam = 1e-7
+    run = solvers.admm(y, A, regularizers.L1(), lam, lam / threshold, steps=steps, tolerance=tolerance, balance=0)
+    return run.x
+
+
+def pursuit(A, y, k):
+    """Orthogonal matching pursuit of as many steps as each signal has values, k [B], for A with a `matrix`."""
+    check_calls("A", A, "T", "matrix")
+    check(k.shape == y.shape[:1], "k", f"shape [{len(y)}], a number for each signal", k.shape)
+    x = torch.zeros_like(A.T(y))
+    for count in k.unique().tolist():
+        found = solvers.omp(y[k == count].flatten(1), A.matrix, count, tolerance=1e-5).x
+        x[k == count] = found[:, None, None]
+    return x
+
+
+def recovered(x, truth, error=1e-2):
+    """Whether ‖x − truth‖ <= error · ‖truth‖, [B]."""
+    check(x.shape == truth.shape, "x", f"the shape of truth, {list(truth.shape)}", x.shape)
+    check_number("error", error)
+    return (x - truth).flatten(1).norm(dim=1) <= error * truth.flatten(1).norm(dim=1)
+
+
+def phase_transition(
+    n, deltas=GRID, rhos=GRID, matrices=2, signals=5, amplitudes="normal", recover=basis_pursuit, seed=0, disable=True
+):
+    """The fraction of signals that `recover(A, y, k)` finds, array [len(deltas), len(rhos)]: for each δ so many random
+    `matrices` of m = round(δ n) rows, for each of them and each ρ so many `signals` with k = round(ρ m) values that are
+    not 0, at least 1.
+
+    The problems of a matrix are one batch, and each matrix has a seed of its own.
+    """
+    for name, value in (("n", n), ("matrices", matrices), ("signals", signals)):
+        check_count(name, value, low=1)
+    for name, ratios in (("deltas", deltas), ("rhos", rhos)):
+        check(all(0 < ratio <= 1 for ratio in ratios), name, "numbers in (0, 1]", list(ratios))
+    found = np.zeros((len(deltas), len(rhos)))
+    for i, delta in enumerate(progress(deltas, disable=disable)):
+        m = max(round(float(delta) * n), 1)
+        k = torch.tensor([max(round(float(rho) * m), 1) for rho in rhos]).repeat_interleave(signals)
+        for j in range(matrices):
+            own = seed + 1000 * i + j
+            A, x = RandomRows(m, n, own), sparse_signals(n, k, amplitudes, own)
+            success = recovered(recover(A, A(x), k), x)
+            found[i] += success.reshape(len(rhos), signals).sum(1).numpy() / (matrices * signals)
+    return found
+
+
+def weak_threshold(delta):
+    """ρ(δ) of Donoho & Tanner (2009): below it ℓ1 recovers nearly all k-sparse signals as n → ∞, above it nearly none.
+    In parametric form (Donoho, Maleki & Montanari 2009), with the density φ and the distribution Φ of N(0, 1), z > 0:
+
+        δ(z) = 2φ(z) / (z + 2(φ(z) − zΦ(−z))),    ρ(z) = 1 − zΦ(−z)/φ(z).
+
+    `delta` is an array of numbers in (0, 1), ρ one of its shape; ValueError for other numbers.
+    """
+    delta = np.asarray(delta, dtype=float)
+    check(bool(((delta > 0) & (delta < 1)).all()), "delta", "numbers in (0, 1)", delta.tolist())
+    z = np.linspace(12, 1e-6, 200_001)
+    density, tail = norm.pdf(z), norm.cdf(-z)
+    return np.interp(delta, 2 * density / (z + 2 * (density - z * tail)), 1 - z * tail / density)
+
+
+def save_phase_transition(path=STORED, n=200, matrices=4, signals=5):
+    """Make the stored experiment, by three columns: ℓ1, pursuit, and pursuit of signals ±1. A few minutes:
+
+    python -c "from course_lib import compressed_sensing as cs; cs.save_phase_transition()"
+    """
+    if not Path(path).parent.is_dir():
+        raise FileNotFoundError(f"path: {Path(path).parent} is not a folder")
+    options = dict(n=n, deltas=GRID, rhos=GRID, matrices=matrices, signals=signals, disable=False)
+    columns = {
+        "l1": phase_transition(**options),
+        "omp": phase_transition(recover=pursuit, **options),
+        "omp_signs": phase_transition(recover=pursuit, amplitudes="signs", **options),
+    }
+    grid = [a.ravel() for a in np.meshgrid(GRID, GRID, indexing="ij")]
+    table = np.column_stack([*grid, *(found.ravel() for found in columns.values())])
+    with replacing(path) as temporary:
+        np.savetxt(temporary, table, "%.3g", delimiter=",", header=",".join(["delta", "rho", *columns]), comments="")
+
+
+def stored_phase_transition(path=STORED):
+    """The experiment of `save_phase_transition`: {name: fraction [δ, ρ] on `GRID`}, n = 200, 20 signals a point."""
+    table = np.genfromtxt(path, delimiter=",", names=True)
+    check(table.size == len(GRID) ** 2, "path", f"a table of {len(GRID) ** 2} rows", f"{table.size} in {path}")
+    return {name: table[name].reshape(len(GRID), len(GRID)) for name in ("l1", "omp", "omp_signs")}

@@ -1,0 +1,1 @@
+"""What authors and teachers run: student versions, links and badges, notebooks made ready for a commit."""

@@ -1,0 +1,76 @@
+"""Where the course lives on the web, from one place: `Repository` in pyproject.toml. Badges, and the lines that install
+the course where a notebook is opened without it (Colab), are stamped from it into every notebook.
+"""
+
+import re
+import tomllib
+from pathlib import Path
+
+import nbformat
+
+from course_lib.common import check, replacing
+from course_lib.tools.tidy import read_notebook
+
+ROOT = Path(__file__).parents[2]
+
+BADGES = re.compile(r"\[!\[Binder\]\([^\n]*\n\[!\[Colab\]\([^\n]*")
+BOOTSTRAP = re.compile(r"\Aimport importlib\.util\n\nif [^\n]*find_spec\(\"course_lib\"\)[^\n]*\n    [^\n]*\n\n")
+
+
+def repository(root=ROOT):
+    """The repository as GitHub names it, owner/name. ValueError where pyproject.toml does not name one on GitHub."""
+    path = Path(root) / "pyproject.toml"
+    check(path.is_file(), "root", "a checkout of the course, with pyproject.toml", root)
+    with path.open("rb") as file:
+        url = tomllib.load(file)["project"].get("urls", {}).get("Repository", "")
+    found = re.fullmatch(r"https://github\.com/([\w.-]+/[\w.-]+?)/?", url)
+    check(found is not None, "Repository", "https://github.com/OWNER/NAME in [project.urls] of pyproject.toml", url)
+    return found[1]
+
+
+def badges(name, repo):
+    """The badges of a notebook `NN_topic`, as Markdown: it opens in Binder (JupyterLab), and in Colab."""
+    binder = f"https://mybinder.org/v2/gh/{repo}/HEAD?labpath=notebooks%2F{name}.ipynb"
+    colab = f"https://colab.research.google.com/github/{repo}/blob/HEAD/notebooks/{name}.ipynb"
+    return (
+        f"[![Binder](https://mybinder.org/badge_logo.svg)]({binder})\n"
+        f"[![Colab](https://colab.research.google.com/assets/colab-badge.svg)]({colab})"
+    )
+
+
+def bootstrap(repo):
+    """The first lines of a set-up cell: they install the course where it is missing, and do nothing elsewhere."""
+    return (
+        "import importlib.util\n\n"
+        'if importlib.util.find_spec("course_lib") is None:  # on Colab: install the course\n'
+        f'    get_ipython().run_line_magic("pip", "install -q git+https://github.com/{repo}")\n\n'
+    )
+
+
+def stamp(notebook, name, repo):
+    """Write badges and bootstrap into a notebook `NN_topic`, in place of older ones.
+
+    Raises ValueError where its first cell has no badges to replace, or no code cell follows.
+    """
+    title = notebook.cells[0]
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    check(BADGES.search(title.source) is not None, "notebook", "badges of Binder and Colab in the first cell", name)
+    check(bool(code), "notebook", "a set-up cell", name)
+    title.source = BADGES.sub(lambda _: badges(name, repo), title.source)
+    code[0].source = bootstrap(repo) + BOOTSTRAP.sub("", code[0].source)
+
+
+def stamp_all(folder, root=ROOT):
+    """Stamp every notebook of a folder; returns the paths of those that changed."""
+    changed, repo, paths = [], repository(root), sorted(Path(folder).glob("[0-9][0-9]_*.ipynb"))
+    if not paths:
+        raise FileNotFoundError(f"folder: {folder} holds no notebook of the course (NN_topic.ipynb)")
+    for path in paths:
+        text, notebook = path.read_text(encoding="utf-8"), read_notebook(path)
+        stamp(notebook, path.stem, repo)
+        stamped = nbformat.writes(notebook) + "\n"
+        if stamped != text:
+            changed.append(path)
+            with replacing(path) as temporary:
+                temporary.write_text(stamped, encoding="utf-8", newline="\n")
+    return changed
