@@ -13,7 +13,8 @@ from tqdm.auto import tqdm
 
 
 def check(condition, name, expected, got):
-    """Raise ValueError unless the condition holds. In hot calls it is one on shapes: a GPU is not waited for."""
+    """Raise ValueError unless the condition holds. Where a call is repeated often, the condition is about shapes, which
+    no GPU has to be waited for."""
     if not condition:
         raise ValueError(f"{name}: expected {expected}, got {list(got) if isinstance(got, torch.Size) else got}")
 
@@ -59,7 +60,7 @@ def check_precision(dtype):
     check(fits, "dtype", "torch.bfloat16, torch.float16 or None", dtype)
 
 
-def per_image(name, value, x):
+def one_per_image(name, value, x):
     """A non-negative parameter (a number or a tensor [B]) as a tensor [B] of the dtype and device of the batch x.
 
     Raises:

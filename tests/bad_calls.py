@@ -195,8 +195,8 @@ BAD = {
         "check_count": counts("n", lambda n: common.check_count("n", n, 1)),
         "check_number": positive("n", lambda n: common.check_number("n", n, positive=True)),
         "check_run": [("steps", lambda _: common.check_run(-1, 0)), ("A", lambda _: common.check_run(1, 0, 3))],
-        "per_image": values(
-            "lam", lambda v: common.per_image("lam", v, X), -1, NAN, "1", torch.ones(3), torch.ones(2, 1)
+        "one_per_image": values(
+            "lam", lambda v: common.one_per_image("lam", v, X), -1, NAN, "1", torch.ones(3), torch.ones(2, 1)
         ),
         "choose_device": [] if torch.cuda.is_available() else values("device", common.choose_device, "cuda"),
     },

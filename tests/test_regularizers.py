@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 from skimage.restoration import denoise_tv_chambolle
 
-from course_lib.common import per_image
+from course_lib.common import one_per_image
 from course_lib.regularizers import (
     L0,
     L1,
@@ -386,9 +386,10 @@ def test_box():
     assert Box().prox(v, 7.0).flatten().tolist() == [0, 0.5, 0.2, 1]
 
 
-def test_per_image():
+def test_one_per_image():
     x = torch.zeros(3, 1, 2, 2)
-    assert per_image("tau", 2, x).tolist() == [2, 2, 2] and per_image("tau", [1, 2, 3], x).dtype == torch.float32
+    assert one_per_image("tau", 2, x).tolist() == [2, 2, 2]
+    assert one_per_image("tau", [1, 2, 3], x).dtype == torch.float32
 
 
 @pytest.mark.parametrize(

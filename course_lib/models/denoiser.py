@@ -8,7 +8,7 @@
 import torch
 import torch.nn.functional as F
 
-from course_lib.common import check, check_count, per_image
+from course_lib.common import check, check_count, one_per_image
 from course_lib.models.conv_layers import ConvStack, Restorer
 
 
@@ -69,7 +69,7 @@ def noise_map(sigma, x):
     if sigma is None:
         raise ValueError("sigma: expected the standard deviation of the noise, which this network needs, got None")
     if not torch.is_tensor(sigma) or sigma.dim() < 2:
-        return per_image("sigma", sigma, x)[:, None, None, None].expand(shape)
+        return one_per_image("sigma", sigma, x)[:, None, None, None].expand(shape)
     fits = sigma.shape[0] in (1, len(x)) and sigma.shape[1:] == shape[1:]
     check(fits, "sigma", f"a number, [{len(x)}] or {list(shape)}", sigma.shape)
     check(bool((torch.isfinite(sigma) & (sigma >= 0)).all()), "sigma", "finite values >= 0", "others in the map")

@@ -2,7 +2,7 @@
 
 import torch
 
-from course_lib.common import check, check_batch, check_calls, check_like, check_number, check_operator, per_image
+from course_lib.common import check, check_batch, check_calls, check_like, check_number, check_operator, one_per_image
 from course_lib.metrics import psnr
 from course_lib.regularizers import TV
 from course_lib.solvers import adam, lbfgs, primal_dual
@@ -53,7 +53,7 @@ def check_problem(y, A, model, lam, x0, truth, name="lam", start="x0"):
         check(x0.shape == (len(y), model.dim), start, f"shape {[len(y), model.dim]}", x0.shape)
     if x0 is not None:
         check_like(start, x0, y, "y")
-    return per_image(name, lam, y)
+    return one_per_image(name, lam, y)
 
 
 def check_truth(truth, x):

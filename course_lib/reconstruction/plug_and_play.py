@@ -34,7 +34,7 @@ from course_lib.common import (
     check_number,
     check_operator,
     column,
-    per_image,
+    one_per_image,
     progress,
 )
 from course_lib.metrics import psnr
@@ -60,7 +60,7 @@ def admm(y, A, denoiser, strength, rho=0.1, x0=None, *, steps=50, truth=None, di
     denoiser that changes the shape.
     """
     x0 = begin(y, A, x0, truth, steps)
-    rho = per_image("rho", rho, x0)
+    rho = one_per_image("rho", rho, x0)
     check_number("rho", rho.min().item(), positive=True)
     check_calls("A", A, "prox")
     f = guarded(denoiser, strength, x0)
@@ -137,7 +137,7 @@ def red(y, A, denoiser, strength, lam, x0=None, *, method="fixed point", steps=1
     """
     x0 = begin(y, A, x0, truth, steps)
     check(method in ("fixed point", "gradient"), "method", "'fixed point' or 'gradient'", repr(method))
-    lam = per_image("lam", lam, x0)
+    lam = one_per_image("lam", lam, x0)
     check_number("lam", lam.min().item(), positive=True)
     f, weight = guarded(denoiser, strength, x0), column(lam, x0)
     tau = 1 / (A.norm(x0.shape) ** 2 + weight)
@@ -171,7 +171,7 @@ def begin(y, A, x0, truth, steps):
 def guarded(denoiser, strength, x0):
     """The denoiser, checked: ValueError for a strength below 0, and for a result of another shape."""
     check(callable(denoiser), "denoiser", "a function f(x, sigma)", type(denoiser).__name__)
-    per_image("strength", strength, x0)
+    one_per_image("strength", strength, x0)
 
     def f(x, s):
         image = denoiser(x, s)
@@ -203,7 +203,7 @@ def proximal(phi):
     the prior is p(u) ∝ exp(−φ(u)).
     """
     check_calls("phi", phi, "prox")
-    return lambda x, sigma: phi.prox(x, per_image("sigma", sigma, x).square())
+    return lambda x, sigma: phi.prox(x, one_per_image("sigma", sigma, x).square())
 
 
 def tweedie(flow):
@@ -218,7 +218,7 @@ def tweedie(flow):
 
     def f(x, sigma):
         check_images("x", x)
-        variance = column(per_image("sigma", sigma, x).square(), x)
+        variance = column(one_per_image("sigma", sigma, x).square(), x)
         with torch.enable_grad():
             u = x.detach().requires_grad_()
             (score,) = torch.autograd.grad(flow.log_prob(u).sum(), u)
@@ -259,7 +259,7 @@ def channelwise(denoiser):
 
     def f(x, sigma):
         check_images("x", x)
-        strength = per_image("sigma", sigma, x).repeat_interleave(x.shape[1])
+        strength = one_per_image("sigma", sigma, x).repeat_interleave(x.shape[1])
         return denoiser(x.flatten(0, 1)[:, None], strength).reshape(x.shape)
 
     return f
@@ -272,7 +272,7 @@ def from_numpy(function):
     @functools.wraps(function)
     def denoise(x, sigma, **options):
         check_batch("x", x, 4)
-        strengths = per_image("sigma", sigma, x).tolist()
+        strengths = one_per_image("sigma", sigma, x).tolist()
         arrays = x.detach().cpu().double().permute(0, 2, 3, 1).numpy()
         # No noise, nothing to do; the functions of scikit-image divide by sigma.
         pairs = zip(arrays, strengths, strict=True)

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 import torch
 
-from course_lib.common import check, check_batch, check_count, check_number, column, per_image, progress
+from course_lib.common import check, check_batch, check_count, check_number, column, one_per_image, progress
 from course_lib.reconstruction.base import check_problem, data_term, origin
 
 TARGETS = {"pcn": 0.3, "mala": 0.57, "hmc": 0.65}
@@ -69,7 +69,7 @@ def laplace(z, y, A, model, sigma, eta=None):
     It takes D tangents through the decoder and D × D matrices: for latents of some hundred dimensions.
     """
     check_problem(y, A, model, sigma, z, None, name="sigma", start="z")
-    variance = per_image("sigma", sigma, y).square()
+    variance = one_per_image("sigma", sigma, y).square()
     check_number("sigma", variance.min().item(), positive=True)
     check_number("eta", 1.0 if eta is None else eta, positive=True)
     eye, columns, weighted = torch.eye(z.shape[1], dtype=z.dtype, device=z.device), [], []

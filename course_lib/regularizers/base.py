@@ -1,6 +1,6 @@
 """The class `Regularizer`."""
 
-from course_lib.common import check_batch, per_image
+from course_lib.common import check_batch, one_per_image
 
 
 class Regularizer:
@@ -13,7 +13,7 @@ class Regularizer:
     def prox(self, v, tau):
         """argmin_x τ φ(x) + ½‖x − v‖² for images v [B, C, H, W] and τ >= 0, a number or a tensor [B]."""
         check_batch("v", v, 4)
-        return self.prox_step(v, per_image("tau", tau, v))
+        return self.prox_step(v, one_per_image("tau", tau, v))
 
     def value(self, x):
         """φ(x), [B], of checked images; a subclass gives the formula."""

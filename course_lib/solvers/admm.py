@@ -2,7 +2,7 @@
 
 import torch
 
-from course_lib.common import check_calls, check_count, check_number, check_run, column, dot, per_image, progress
+from course_lib.common import check_calls, check_count, check_number, check_run, column, dot, one_per_image, progress
 from course_lib.solvers.base import Result, Trace, begin
 from course_lib.solvers.smooth import conjugate_gradient
 
@@ -37,7 +37,7 @@ def admm(
     check_calls("phi", phi, *(("gradient", "gradient_adjoint", "project") if split else ("__call__", "prox")))
     check_calls("A", A, *(() if split else ("prox",)))
     x, _ = begin(A, y, x0)
-    lam, rho = per_image("lam", lam, x), per_image("rho", rho, x)
+    lam, rho = one_per_image("lam", lam, x), one_per_image("rho", rho, x)
     check_number("rho", rho.min().item(), positive=True)
     problem = (Splitting if split else Consensus)(A, y, phi, lam, tolerance)
     return iterate_admm(A, y, phi, lam, problem, x, rho, steps, tolerance, balance, callback, disable)

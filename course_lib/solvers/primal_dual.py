@@ -2,7 +2,7 @@
 
 import torch
 
-from course_lib.common import check_batch, check_calls, check_run, column, dot, per_image, progress
+from course_lib.common import check_batch, check_calls, check_run, column, dot, one_per_image, progress
 from course_lib.solvers.base import Result, Trace, begin, check_step
 
 DUAL = ("__call__", "gradient", "gradient_adjoint", "norm_squared", "project")
@@ -35,7 +35,7 @@ def primal_dual(y, A, phi, lam, x0=None, steps=500, tolerance=3e-5, box=None, ca
         x0 = x0 / max(A.norm(x0.shape) ** 2, torch.finfo(y.dtype).tiny)
     check_batch("x0", x0, 4)
     x0, _ = begin(A, y, x0)
-    lam = per_image("lam", lam, x0)
+    lam = one_per_image("lam", lam, x0)
     return iterate_primal_dual(A, y, phi, lam, x0, steps, tolerance, box, callback, disable)
 
 
@@ -94,7 +94,7 @@ def condat_vu(y, A, phi, lam, x0=None, step=None, steps=1000, tolerance=3e-5, bo
     back = A.T(y)
     bound = max(A.norm(back.shape) ** 2, torch.finfo(y.dtype).tiny)
     x, _ = begin(A, y, back / bound if x0 is None else x0)
-    lam = per_image("lam", lam, x)
+    lam = one_per_image("lam", lam, x)
     if step is not None:
         check_step(step, 2 / bound, "2/‖A‖²", strict=True)
     tau = (0.04 / lam.clamp_min(1e-4)).clamp_max(1 / bound) if step is None else torch.full_like(lam, step)

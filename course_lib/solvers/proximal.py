@@ -2,7 +2,7 @@
 
 import torch
 
-from course_lib.common import check, check_calls, check_number, check_run, column, dot, per_image, progress
+from course_lib.common import check, check_calls, check_number, check_run, column, dot, one_per_image, progress
 from course_lib.solvers.base import Result, Trace, begin, check_step, evaluate
 
 
@@ -28,7 +28,7 @@ def gradient_descent(
     check(lipschitz is not None, "lipschitz", "a number, since phi has no attribute of that name", None)
     check_number("lipschitz", lipschitz)
     x, Ax = begin(A, y, x0)
-    lam = per_image("lam", lam, x)
+    lam = one_per_image("lam", lam, x)
     bound = (A.norm(x.shape) ** 2 + lam * lipschitz).clamp_min(torch.finfo(x.dtype).tiny)
     if step is not None:
         check_step(step, 2 / bound.max().item(), "2/(‖A‖² + λ L_φ)", strict=True)
@@ -86,7 +86,7 @@ def proximal_gradient(A, y, phi, lam, x0, step, limit, restart, steps, tolerance
     check_run(steps, tolerance, A, y=y)
     check_calls("phi", phi, "__call__", "prox")
     x, Ax = begin(A, y, x0)
-    lam = per_image("lam", lam, x)
+    lam = one_per_image("lam", lam, x)
     bound = max(A.norm(x.shape) ** 2, torch.finfo(x.dtype).tiny)
     if step is not None:
         check_step(step, limit / bound, f"{limit}/‖A‖²", strict=restart is None)

@@ -11,7 +11,7 @@ from pathlib import Path
 PAIRS = [(ast.Add, ast.Sub), (ast.Mult, ast.Div), (ast.And, ast.Or), (ast.BitAnd, ast.BitOr), (ast.Lt, ast.LtE)]
 PAIRS += [(ast.Gt, ast.GtE), (ast.Eq, ast.NotEq), (ast.Is, ast.IsNot), (ast.In, ast.NotIn)]
 OTHER = {ast.FloorDiv: ast.Div, ast.Mod: ast.Mult, ast.Pow: ast.Mult} | dict(PAIRS) | {b: a for a, b in PAIRS}
-NOT_SWAPPED = ("check", "dot", "isinstance", "max", "min", "per_image")
+NOT_SWAPPED = ("check", "dot", "isinstance", "max", "min", "one_per_image")
 
 
 def called(node):
@@ -64,7 +64,7 @@ def alternatives(node):
 
 def children(node):
     """(field, position in it or None, child) of what may change within a node."""
-    checks = called(node).startswith(("check", "_", "per_image"))
+    checks = called(node).startswith(("check", "_", "one_per_image"))
     for field, value in ast.iter_fields(node):
         if field in ("annotation", "returns", "decorator_list") or isinstance(node, ast.Raise | ast.JoinedStr):
             continue
