@@ -5,12 +5,15 @@ CASES = {check: (right answer, [(wrong answer, what its hint says), …])}.
 """
 
 import importlib
+import io
+import pkgutil
 from pathlib import Path
 
 import pytest
 import torch
 
 from course_lib.lab import exercises
+from course_lib.lab.exercises import checking
 
 
 def in_x(E, x, sign=-2.0):
@@ -76,22 +79,65 @@ CASES = {
 OTHERS = [importlib.import_module(path.stem) for path in sorted(Path(__file__).parent.glob("test_exercises_*.py"))]
 ALL = CASES | {name: case for module in OTHERS for name, case in module.CASES.items()}
 WRONG = [(name, answer, hint) for name, (_, wrong) in ALL.items() for answer, hint in wrong]
+CALLABLE = [name for name, (right, _) in ALL.items() if callable(right)]
+
+FILES = [
+    importlib.import_module(f"{exercises.__name__}.{found.name}") for found in pkgutil.iter_modules(exercises.__path__)
+]
+CHECKS = {
+    k: v for file in FILES for k, v in vars(file).items() if k.startswith("check_") and v.__module__ == file.__name__
+}
 
 
 def test_every_check_has_its_cases():
-    assert sorted(ALL) == sorted(exercises.__all__) and len(ALL) == len(CASES) + sum(len(m.CASES) for m in OTHERS)
+    assert sorted(ALL) == sorted(CHECKS) and len(ALL) == len(CASES) + sum(len(m.CASES) for m in OTHERS)
     assert [name for name, (_, wrong) in ALL.items() if len(wrong) < 3] == []
 
 
 @pytest.mark.parametrize("name", ALL)
 def test_the_right_answer(name, capsys):
-    assert getattr(exercises, name)(ALL[name][0])
+    assert CHECKS[name](ALL[name][0])
     assert capsys.readouterr().out.startswith("✓")
+
+
+def overwrite(value):
+    """Fill every tensor within an argument with NaN: also those of an operator or a network."""
+    if isinstance(value, list | tuple):
+        for part in value:
+            overwrite(part)
+    elif isinstance(value, torch.nn.Module):
+        overwrite([*value.parameters(), *value.buffers()])
+    elif torch.is_tensor(value):
+        value.data.fill_(float("nan") if value.is_floating_point() or value.is_complex() else 0)
+
+
+@pytest.mark.parametrize("name", CALLABLE)
+def test_a_right_answer_may_work_in_place(name, capsys):
+    def in_place(*args):
+        value = ALL[name][0](*args)
+        value = tuple(
+            part.clone() if torch.is_tensor(part) else part for part in (value if isinstance(value, tuple) else [value])
+        )
+        overwrite(args)
+        return value if len(value) > 1 else value[0]
+
+    assert CHECKS[name](in_place), capsys.readouterr().out
+
+
+def test_an_answer_that_works_in_place_as_students_write_it():
+    from course_lib.lab.exercises.total_variation import check_dual_step
+    from course_lib.regularizers import gradient, gradient_adjoint
+
+    def dual_step(p, v, tau, tv):
+        p += gradient(v - gradient_adjoint(p)) / 8
+        return tv.project(p, tau)
+
+    assert check_dual_step(dual_step)
 
 
 @pytest.mark.parametrize("name, answer, hint", WRONG, ids=[f"{n}-{h[:16]}" for n, _, h in WRONG])
 def test_a_wrong_answer_gets_its_hint(name, answer, hint, capsys):
-    assert not getattr(exercises, name)(answer)
+    assert not CHECKS[name](answer)
     printed = capsys.readouterr().out
     assert printed.startswith("✗") and hint in printed
 
@@ -99,7 +145,7 @@ def test_a_wrong_answer_gets_its_hint(name, answer, hint, capsys):
 @pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("blank", [..., None], ids=["dots", "none"])
 def test_a_blank_answer(name, blank, capsys):
-    check, right = getattr(exercises, name), ALL[name][0]
+    check, right = CHECKS[name], ALL[name][0]
     assert not check(blank)
     assert "not answered yet" in capsys.readouterr().out
     if callable(right):
@@ -107,3 +153,26 @@ def test_a_blank_answer(name, blank, capsys):
         assert "not answered yet" in capsys.readouterr().out
         assert not check(torch.ones(3))
         assert "expected a function" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("encoding", "right", "wrong"),
+    [("utf-8", "✓", "✗"), ("cp1252", "[right]", "[wrong]"), ("ascii", "[right]", "[wrong]")],
+)
+def test_a_verdict_is_legible_on_any_console(encoding, right, wrong, monkeypatch):
+    console = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    monkeypatch.setattr("sys.stdout", console)
+    for answer in ("same", "synthesis", ...):
+        CHECKS["check_same_minimizers"](answer)
+    console.flush()
+    lines = console.buffer.getvalue().decode(encoding).splitlines()
+    assert [line.split()[0] for line in lines] == [right, wrong, wrong] and "Right: F(D(z))" in lines[0]
+
+
+def test_a_comparison_knows_numbers_tensors_and_pairs():
+    checking.compare(2.0, 2, {"never": 2.0}, "no")  # a mistake that gives the right value is none
+    checking.compare(torch.ones(2), torch.ones(2), {}, "no")
+    checking.compare((1.0, torch.zeros(2)), (1.0, torch.zeros(2)), {}, "no")
+    for value, hint in ((3.0, "three"), (5.0, "more"), (6.0, "more"), (7.0, "no")):
+        with pytest.raises(checking.Wrong, match=hint):
+            checking.compare(value, 2.0, {"three": 3.0, "more": [5.0, 6.0]}, "no")

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from course_lib.lab import exercises
+from course_lib.lab.exercises import variational_regularization as exercises
 
 
 def tikhonov(gain, back=lambda spectrum, y: torch.fft.irfft2(spectrum, s=y.shape[-2:])):
@@ -35,7 +35,7 @@ CASES = {
             (("noise", "noise"), "large gradient"),
             (("noise", "observation"), "not 0"),
             (("noise", "black"), "½‖x‖²"),
-            (("noise", "white"), "choose from"),
+            (("noise", "white"), "choose one of"),
             ("noise", "pair"),
         ],
     ),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from course_lib.lab import exercises
+from course_lib.lab.exercises import total_variation as exercises
 from course_lib.regularizers import gradient, gradient_adjoint
 
 
@@ -30,7 +30,7 @@ CASES = {
             (("grows", "same"), "each is smaller"),
             (("falls", "falls"), "not squared"),
             (("falls", "grows"), "same measure"),
-            (("falls", "stays"), "choose from"),
+            (("falls", "stays"), "choose one of"),
             ("falls", "pair"),
         ],
     ),

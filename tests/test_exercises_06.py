@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 
 from course_lib.data import patches
-from course_lib.lab import exercises
+from course_lib.lab.exercises import dictionary_learning as exercises
 
 
 def least_squares(P, Z):

@@ -1,11 +1,14 @@
-"""What the checks are made of.
+"""What the checks of the exercises are made of.
 
-A check prints one line and returns whether the answer is right; it never raises, so that a notebook with an unsolved
-task still runs to its end. A blank answer is `...` or None, or a function that returns one of them.
+A check prints one line and returns whether the answer is right. It never raises, whatever the answer does: a notebook
+stops at an unsolved exercise only where a later cell computes with the answer. A blank answer is `...` or None, or a
+function that returns one of them.
 """
 
+import copy
 import functools
 import math
+import sys
 
 import torch
 
@@ -23,36 +26,55 @@ class Verdict(int):
         """Show nothing."""
 
 
+def say(line):
+    """Print a line; words for ✓ and ✗, and ? for other letters, where the console's encoding lacks one."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    try:
+        line.encode(encoding)
+    except UnicodeEncodeError:
+        line = line.replace("✓", "[right]").replace("✗", "[wrong]").encode(encoding, "replace").decode(encoding)
+    print(line)
+
+
 def expect(condition, hint):
     """Raise `Wrong(hint)` unless the condition holds."""
     if not condition:
         raise Wrong(hint)
 
 
-def check(function):
+def exercise(function):
     """Turn a function that raises `Wrong` into a check that prints a line and returns whether the answer is right."""
 
     @functools.wraps(function)
-    def checked(answer, *args, **kwargs):
+    def checked(answer):
         try:
             expect(not any(answer is blank for blank in BLANK), "not answered yet: replace the `...`.")
-            function(answer, *args, **kwargs)
+            function(answer)
         except Wrong as wrong:
-            print(f"✗ {wrong}")
+            say(f"✗ {wrong}")
             return Verdict(False)
         except Exception as error:
-            print(f"✗ your code stopped with {type(error).__name__}: {error}")
+            say(f"✗ your code stopped with {type(error).__name__}: {error}")
             return Verdict(False)
-        print(f"✓ {function.__doc__.splitlines()[0]}")
+        say(f"✓ {function.__doc__.splitlines()[0]}")
         return Verdict(True)
 
     return checked
 
 
+def handed_out(value):
+    """A copy of an argument, so that an answer may work in place. Gradients still reach the tensors of the check."""
+    if torch.is_tensor(value):
+        return value.clone()
+    if isinstance(value, list | tuple):
+        return type(value)(handed_out(part) for part in value)
+    return copy.deepcopy(value)
+
+
 def call(function, *args):
-    """function(*args); `Wrong` where it is blank."""
+    """function(*args), on copies of the arguments; `Wrong` where it is blank."""
     expect(callable(function), f"expected a function, got {type(function).__name__}.")
-    value = function(*args)
+    value = function(*(handed_out(arg) for arg in args))
     expect(not any(value is blank for blank in BLANK), "not answered yet: your function returns nothing.")
     return value
 
@@ -73,7 +95,7 @@ def number(answer, name="the answer"):
     return value
 
 
-def choice(answer, right, hints):
+def chosen(answer, right, hints):
     """`Wrong` unless the answer is `right`; `hints` maps each wrong option to what to think about."""
     answer = str(answer).strip().lower()
     expect(answer == right or answer in hints, f"choose one of {sorted([right, *hints])}, got {answer!r}.")
@@ -81,8 +103,22 @@ def choice(answer, right, hints):
 
 
 def close(value, reference, tolerance=1e-5):
-    """Whether two tensors agree, relative to the size of the reference."""
+    """Whether two tensors, numbers, or tuples of them agree, relative to the size of the reference."""
+    if isinstance(reference, tuple):
+        return all(close(*parts, tolerance) for parts in zip(value, reference, strict=True))
+    value, reference = (torch.as_tensor(part, dtype=torch.float64) for part in (value, reference))
     return bool((value - reference).norm() <= tolerance * reference.norm().clamp_min(1e-12))
+
+
+def compare(value, right, mistakes, hint, tolerance=1e-5):
+    """`Wrong` unless the value agrees with the right one: with the hint of the typical mistake that it agrees with, of
+    `mistakes`, {hint: what the mistake gives, or a list of such}; else with `hint`."""
+    if close(value, right, tolerance):
+        return
+    for text, mistake in mistakes.items():
+        for each in mistake if isinstance(mistake, list) else [mistake]:
+            expect(not close(value, each, tolerance), text)
+    raise Wrong(hint)
 
 
 def tensor_like(value, reference, name="the result"):

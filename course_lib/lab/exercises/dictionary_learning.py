@@ -4,10 +4,10 @@ import torch
 import torch.nn.functional as F
 
 from course_lib.data import patches
-from course_lib.lab.exercises.checking import call, check, choice, close, expect, tensor_like
+from course_lib.lab.exercises.checking import call, chosen, compare, exercise, expect, tensor_like
 
 
-@check
+@exercise
 def check_dictionary_update(answer):
     """Right: the least-squares dictionary (ZᵀZ)⁻¹ZᵀP, its atoms scaled to length 1."""
     generator = torch.Generator().manual_seed(0)
@@ -27,12 +27,10 @@ def check_dictionary_update(answer):
         "each row gets length 1 by itself, not the whole matrix.": free / free.norm(),
         "length 1 is in the Euclidean norm: the root of the sum of squares.": free / free.abs().sum(1, keepdim=True),
     }
-    for hint, mistake in wrong.items():
-        expect(not close(value, mistake), hint)
-    expect(close(value, right, 1e-4), "solve (ZᵀZ) D = ZᵀP for D, then normalize its rows.")
+    compare(value, right, wrong, "solve (ZᵀZ) D = ZᵀP for D, then normalize its rows.", 1e-4)
 
 
-@check
+@exercise
 def check_overlap_gain(answer):
     """Right: a few dB. The errors of overlapping patches agree in part; only what differs is averaged away."""
     hints = {
@@ -41,10 +39,10 @@ def check_overlap_gain(answer):
         "all": "the variance of a mean falls 64-fold (18 dB) if the 64 errors are independent. But two neighbouring"
         " patches share most of their noisy pixels.",
     }
-    choice(answer, "some", hints)
+    chosen(answer, "some", hints)
 
 
-@check
+@exercise
 def check_aggregation(answer):
     """Right: x̂ = (μ y + Rᵀ P) / (μ + RᵀR), pixel by pixel."""
     generator = torch.Generator().manual_seed(0)
@@ -65,16 +63,14 @@ def check_aggregation(answer):
         "pixels at the border lie in fewer patches: divide by `patches.counts`, not by p².": (mu * y + total)
         / (mu + count.max()),
     }
-    for hint, mistake in wrong.items():
-        expect(not close(value, mistake), hint)
-    expect(close(value, right), "set the gradient to zero: μ(x − y) + Rᵀ(R x − P) = 0.")
+    compare(value, right, wrong, "set the gradient to zero: μ(x − y) + Rᵀ(R x − P) = 0.")
 
 
-@check
+@exercise
 def check_foreign_dictionary(answer):
     """Right: edges, sharp steps and flat parts are common to text and bricks; cosines have none of them."""
     hints = {
         "cosines": "cosines know nothing of any image; letters know strokes. Do bricks have strokes?",
         "same": "the sizes are the same, 255 atoms each. But which of the two has seen sharp steps?",
     }
-    choice(answer, "text", hints)
+    chosen(answer, "text", hints)

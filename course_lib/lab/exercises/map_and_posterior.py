@@ -2,17 +2,17 @@
 
 import torch
 
-from course_lib.lab.exercises.checking import call, check, choice, close, expect, number, tensor_like
+from course_lib.lab.exercises.checking import call, chosen, compare, exercise, expect, number, tensor_like
 
 
-@check
+@exercise
 def check_coordinates(answer):
     """Right: an average over samples is an average in any coordinates; the modes of z and of x differ by log|det J|."""
     hints = {
         "mode": "p(z|y) = p(x|y) |det J_D(z)|: where D stretches, the density of z gains. Which term moves the mode?",
         "latent mean": "D is not linear: D(average of z) is not the average of D(z). Think of D(z) = z².",
     }
-    choice(answer, "mean", hints)
+    chosen(answer, "mean", hints)
 
 
 def masked():
@@ -23,7 +23,7 @@ def masked():
     return v, mask * x, mask
 
 
-@check
+@exercise
 def check_best_image(answer):
     """Right: a weighted mean of y and D(z) where there is data, the weights being inverse variances; else D(z)."""
     (v, y, mask), sigma, eta = masked(), 0.1, 0.3
@@ -40,9 +40,7 @@ def check_best_image(answer):
         "the two terms weigh 1/σ² and 1/η, not the same.": v + mask * 0.5 * (y - v),
         "that is y: D(z) has its say, too, and where nothing is observed it alone.": y,
     }
-    for hint, mistake in wrong.items():
-        expect(not close(value, mistake), hint)
-    expect(close(value, right), "set the derivative to zero, pixel by pixel: M(x − y)/σ² + (x − D(z))/η = 0.")
+    compare(value, right, wrong, "set the derivative to zero, pixel by pixel: M(x − y)/σ² + (x − D(z))/η = 0.")
 
 
 def ring(z):
@@ -50,7 +48,7 @@ def ring(z):
     return (z.square().sum(1) - 3).square() / 5
 
 
-@check
+@exercise
 def check_pcn(answer):
     """Right: the proposal leaves N(0, I) as it is, so that the misfit Ψ alone decides; each chain for itself."""
     generator = torch.Generator().manual_seed(1)
@@ -76,22 +74,20 @@ def check_pcn(answer):
         "log u, not u: the ratio is a difference of logarithms here.": raw,
         "nothing moves: take the proposal where it is accepted.": z,
     }
-    for hint, mistake in wrong.items():
-        expect(not close(value, mistake), hint)
-    expect(close(value, right), "z' = √(1 − β²) z + β ξ, accepted where log u < Ψ(z) − Ψ(z').")
+    compare(value, right, wrong, "z' = √(1 − β²) z + β ξ, accepted where log u < Ψ(z) − Ψ(z').")
 
 
-@check
+@exercise
 def check_sample_gain(answer):
     """Right: given y, truth and sample are two draws of one distribution: twice the variance, 3 dB."""
     hints = {
         "same": "the mean minimizes the mean squared error over all estimates. Can a random draw do as well?",
         "four times": "given y, truth and sample are independent with the same variance v: how large is E(x − x')²?",
     }
-    choice(answer, "twice", hints)
+    chosen(answer, "twice", hints)
 
 
-@check
+@exercise
 def check_coverage(answer):
     """Right: the share of truths between the quantiles (1 − level)/2 and (1 + level)/2 of their samples."""
     generator = torch.Generator().manual_seed(2)
@@ -117,6 +113,4 @@ def check_coverage(answer):
             ((truth >= samples.quantile(0.1)) & (truth <= samples.quantile(0.9))).double().mean().item()
         ),
     }
-    for hint, mistake in wrong.items():
-        expect(abs(value - mistake) > 1e-6 or abs(right - mistake) < 1e-6, hint)
-    expect(abs(value - right) < 1e-6, "`samples.quantile(q, 0)` for q = (1 − level)/2 and (1 + level)/2, then count.")
+    compare(value, right, wrong, "`samples.quantile(q, 0)` for q = (1 − level)/2 and (1 + level)/2, then count.")

@@ -4,10 +4,10 @@ import math
 
 import torch
 
-from course_lib.lab.exercises.checking import call, check, choice, close, expect, several, tensor_like
+from course_lib.lab.exercises.checking import call, chosen, close, compare, exercise, expect, several, tensor_like
 
 
-@check
+@exercise
 def check_transformed_density(answer):
     """Right: log N(E(x); 0, 1) plus the logarithms of the two slopes, 1/s and 1/(x (1 − x))."""
     x, m, s = torch.linspace(0.05, 0.9, 9, dtype=torch.float64), 0.3, 0.7
@@ -25,11 +25,8 @@ def check_transformed_density(answer):
         "the constant −½ log 2π of the normal density is missing.": normal + slope + 0.5 * math.log(2 * math.pi),
         "−½z²: the exponent of the normal density has a ½.": normal + slope - 0.5 * z.square(),
     }
-    for hint, mistake in wrong.items():
-        expect(not close(value, mistake), hint)
-    expect(
-        close(value, normal + slope), "z = (log(x/(1 − x)) − m)/s; then log N(z; 0, 1) + log(1/s) + log(1/(x(1 − x)))."
-    )
+    hint = "z = (log(x/(1 − x)) − m)/s; then log N(z; 0, 1) + log(1/s) + log(1/(x(1 − x)))."
+    compare(value, normal + slope, wrong, hint)
 
 
 def two_nets():
@@ -64,7 +61,7 @@ def shift_first(net):
     return other
 
 
-@check
+@exercise
 def check_decode_two(answer):
     """Right: the last coupling is undone first; each network sees the coordinate that its coupling copied."""
     first, second, z = two_nets()
@@ -92,10 +89,8 @@ def check_decode_two(answer):
             [uncouple(z, second, True)[:, :1], uncouple(z, first)[:, 1:]], 1
         ),
     }
-    for hint, mistake in wrong.items():
-        expect(not close(value, mistake), hint)
     hint = "x₁ = z₁/s₂(z₂) − t₂(z₂) from the second network, then x₂ = z₂/s₁(x₁) − t₁(x₁) from the first."
-    expect(close(value, uncouple(uncouple(z, second, True), first)), hint)
+    compare(value, uncouple(uncouple(z, second, True), first), wrong, hint)
 
 
 def three_layers():
@@ -112,7 +107,7 @@ def three_layers():
     return [layer(first, False), layer(second, True), layer(second, False)], x[:4]
 
 
-@check
+@exercise
 def check_chain_logdet(answer):
     """Right: the log-determinants add up, each one taken where the layers before have carried x."""
     layers, x = three_layers()
@@ -139,12 +134,10 @@ def check_chain_logdet(answer):
         "the sign: the log-determinants of the encoder's layers count with a plus.": -right,
         "that is |det J| itself: keep its logarithm.": right.exp(),
     }
-    for hint, mistake in wrong.items():
-        expect(not close(value[1], mistake), hint)
-    expect(close(value[1], right), "start at 0; in a loop: x, more = layer(x); add more.")
+    compare(value[1], right, wrong, "start at 0; in a loop: x, more = layer(x); add more.")
 
 
-@check
+@exercise
 def check_bridge(answer):
     """Right: D is continuous, so the image of the plane stays in one piece: the bridge gets lighter, never empty."""
     hints = {
@@ -152,4 +145,4 @@ def check_bridge(answer):
         "wider": "more couplings can bend more sharply. What would D need to cross the gap within a thin strip of z?",
         "training": "longer training changes the weights; is any choice of weights a discontinuous D?",
     }
-    choice(answer, "lighter", hints)
+    chosen(answer, "lighter", hints)

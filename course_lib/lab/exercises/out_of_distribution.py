@@ -2,10 +2,10 @@
 
 import torch
 
-from course_lib.lab.exercises.checking import call, check, choice, expect, number, tensor_like
+from course_lib.lab.exercises.checking import call, chosen, compare, exercise, expect, number, tensor_like
 
 
-@check
+@exercise
 def check_prior_abroad(answer):
     """Right: in most of them. A face prior is, for the most part, a prior for images."""
     hints = {
@@ -16,10 +16,10 @@ def check_prior_abroad(answer):
         "half": "close to a coin would be a strange coincidence. How much of a likelihood is about faces at all"
         " (notebook 12)?",
     }
-    choice(answer, "most", hints)
+    chosen(answer, "most", hints)
 
 
-@check
+@exercise
 def check_gain_lost(answer):
     """Right: the gain over TV at home, less the gain over TV abroad; TV tells how hard each image is."""
     psnrs = torch.tensor([[30.0, 29.0], [27.0, 26.5], [36.0, 24.5], [35.0, 24.0]], dtype=torch.float64)
@@ -36,15 +36,11 @@ def check_gain_lost(answer):
         "decibels are logarithms already: take the difference, not the ratio.": at_home / away,
         "the difference of the two TVs says how hard the images are, not what a prior is worth.": home_tv - abroad_tv,
     }
-    for hint, mistake in wrong.items():
-        expect(abs(value - mistake) > 1e-9, hint)
-    expect(
-        abs(value - (at_home - away)) < 1e-9,
-        f"here {at_home:.2f} dB at home become {away:.2f} dB abroad; got {value:.2f}.",
-    )
+    hint = f"here {at_home:.2f} dB at home become {away:.2f} dB abroad; got {value:.2f}."
+    compare(value, at_home - away, wrong, hint)
 
 
-@check
+@exercise
 def check_alarm(answer):
     """Right: too far from the faces' mean in either direction, in units of their standard deviation."""
     faces = torch.tensor([0.9, 1.0, 1.1, 1.0, 1.2, 0.8], dtype=torch.float64)
@@ -57,7 +53,6 @@ def check_alarm(answer):
         "an alarm rings or does not: compare with 3, to get True or False for each value.",
     )
     tensor_like(value, right, "the alarm")
-    value = value.bool()
     wrong = {
         "the other way round: True where the value is far from the faces.": ~right,
         "too small is as suspicious as too large: take the absolute value.": off > 3 * std,
@@ -70,12 +65,10 @@ def check_alarm(answer):
             (values - values.mean()).abs() > 3 * values.std()
         ),
     }
-    for hint, mistake in wrong.items():
-        expect(not torch.equal(value, mistake), hint)
-    expect(torch.equal(value, right), "|value − mean of the faces| > 3 × their standard deviation.")
+    compare(value.bool(), right, wrong, "|value − mean of the faces| > 3 × their standard deviation.")
 
 
-@check
+@exercise
 def check_start_abroad(answer):
     """Right: D(E(x)) = x for every image: a flow can start anywhere, and has no image out of its reach."""
     hints = {
@@ -83,4 +76,4 @@ def check_start_abroad(answer):
         "mean": "D(0) is the mean face, but E(x) of that image is not 0.",
         "nothing": "every image has a latent: E is defined everywhere, not on faces alone.",
     }
-    choice(answer, "image", hints)
+    chosen(answer, "image", hints)

@@ -4,7 +4,17 @@ import math
 
 import torch
 
-from course_lib.lab.exercises.checking import call, check, choice, close, expect, number, several, tensor_like
+from course_lib.lab.exercises.checking import (
+    call,
+    chosen,
+    close,
+    compare,
+    exercise,
+    expect,
+    number,
+    several,
+    tensor_like,
+)
 from course_lib.operators import Mask, random_mask
 from course_lib.reconstruction import plug_and_play as pnp
 from course_lib.regularizers import TV
@@ -18,7 +28,7 @@ def step_problem():
     return z, 0.3 * u, A(y), A, pnp.proximal(TV(iterations=50)), 0.4, 0.3
 
 
-@check
+@exercise
 def check_pnp_step(answer):
     """Right: the data step near z − u, the denoiser on x + u, and u keeps the difference of x and z."""
     z, u, y, A, f, s, rho = step_problem()
@@ -43,13 +53,11 @@ def check_pnp_step(answer):
         "u grows by x⁺ − z⁺ with the new z, not with the old one.": (right[0], u + A.prox(z - u, y, rho) - z),
         "first z⁺, then u⁺: the pair is the wrong way round.": right[::-1],
     }
-    for hint, mistake in wrong.items():
-        expect(not all(close(a, b) for a, b in zip(value, mistake, strict=True)), hint)
-    expect(close(value[0], right[0]), "z⁺: x = A.prox(z - u, y, rho), then f(x + u, s).")
-    expect(close(value[1], right[1]), "u⁺ = u + x⁺ − z⁺.")
+    at = "u⁺ = u + x⁺ − z⁺." if close(value[0], right[0]) else "z⁺: x = A.prox(z - u, y, rho), then f(x + u, s)."
+    compare(value, right, wrong, at)
 
 
-@check
+@exercise
 def check_pnp_strength(answer):
     """Right: prox_{(λ/ρ)φ} is the denoiser for noise of variance s² = λ/ρ, so λ = ρ s²."""
     for lam, rho in ((0.01, 0.25), (2.0, 0.5)):
@@ -62,12 +70,10 @@ def check_pnp_strength(answer):
                 math.sqrt(2 * ratio)
             ),
         }
-        for hint, mistake in wrong.items():
-            expect(abs(value - mistake) > 1e-6 * mistake, hint)
-        expect(abs(value - math.sqrt(ratio)) < 1e-6, "write prox_{(λ/ρ)φ} as ½‖u − v‖² + s² φ(u): what is s?")
+        compare(value, math.sqrt(ratio), wrong, "write prox_{(λ/ρ)φ} as ½‖u − v‖² + s² φ(u): what is s?")
 
 
-@check
+@exercise
 def check_rescaled(answer):
     """Right: the factors cancel, (s/σ₀) f(σ₀x/s) = f(x). A bias-free network has no knob; it reads σ off the image."""
     hints = {
@@ -75,10 +81,10 @@ def check_rescaled(answer):
         "sharper": "write (s/σ₀) f(σ₀x/s) and pull the factor σ₀/s out of f. What is left of s?",
         "darker": "the image is scaled down before and up again behind the network. What is left of the two factors?",
     }
-    choice(answer, "same", hints)
+    chosen(answer, "same", hints)
 
 
-@check
+@exercise
 def check_averaged(answer):
     """Right: an eigenvalue μ becomes 1 − w(1 − μ). Averaging tames what is below −1, never what is above 1."""
     several(answer, 2, "give a pair: (smallest, largest).")
@@ -89,7 +95,6 @@ def check_averaged(answer):
         "those are the eigenvalues of f itself.": (-1.4, 1.1),
         "the largest cannot fall to 1: the mean of 1 and 1.1 is above 1.": (-0.2, 1.0),
     }
-    for hint, (a, b) in wrong.items():
-        expect(max(abs(low - a), abs(high - b)) > 1e-3, hint)
-    expect(abs(low + 0.2) < 1e-3, "the smallest: for an eigenvector with f → −1.4, the mean of x and −1.4 x.")
-    expect(abs(high - 1.05) < 1e-3, "the largest: for an eigenvector with f → 1.1, the mean of x and 1.1 x.")
+    part, image = ("largest", "1.1") if close(low, -0.2, 1e-3) else ("smallest", "−1.4")
+    hint = f"the {part}: for an eigenvector with f → {image}, the mean of x and {image} x."
+    compare((low, high), (-0.2, 1.05), wrong, hint, 1e-3)

@@ -2,7 +2,7 @@
 
 import torch
 
-from course_lib.lab.exercises.checking import call, check, choice, close, expect, number, tensor_like
+from course_lib.lab.exercises.checking import call, chosen, compare, exercise, expect, number, tensor_like
 from course_lib.operators import Downsample
 
 
@@ -16,7 +16,7 @@ def two_point_problem():
     return y, a, b, A, sigma, 0.3
 
 
-@check
+@exercise
 def check_two_point_mean(answer):
     """Right: the mean of a and b with the weights p exp(−‖y − A a‖²/2σ²) and (1 − p) exp(−‖y − A b‖²/2σ²)."""
     y, a, b, A, sigma, p = two_point_problem()
@@ -29,18 +29,16 @@ def check_two_point_mean(answer):
     right, value = mean(), call(answer, y, a, b, A, sigma, p)
     tensor_like(value, right, "the mean")
     wrong = {
-        "that is one of the two images: the MAP decides, the mean doesn't.": (a, b),
-        "that is the mean before y was seen: weigh a and b by their likelihoods too.": (p * a + (1 - p) * b,),
-        "the prior probabilities p and 1 − p are missing.": (mean(p=0.5),),
-        "the Gaussian is exp(−‖y − A x‖²/(2σ²)): mind the 2.": (mean(scale=1.0),),
-        "p belongs to a, and 1 − p to b.": (mean(p=1 - p),),
+        "that is one of the two images: the MAP decides, the mean doesn't.": [a, b],
+        "that is the mean before y was seen: weigh a and b by their likelihoods too.": p * a + (1 - p) * b,
+        "the prior probabilities p and 1 − p are missing.": mean(p=0.5),
+        "the Gaussian is exp(−‖y − A x‖²/(2σ²)): mind the 2.": mean(scale=1.0),
+        "p belongs to a, and 1 − p to b.": mean(p=1 - p),
     }
-    for hint, mistakes in wrong.items():
-        expect(not any(close(value, mistake) for mistake in mistakes), hint)
-    expect(close(value, right), "divide by the sum of the two weights, so that they add to 1.")
+    compare(value, right, wrong, "divide by the sum of the two weights, so that they add to 1.")
 
 
-@check
+@exercise
 def check_receptive_field(answer):
     """Right: 1 + Σ (k − 1): each layer adds its kernel's width without the middle; 13 for SRCNN, 41 for VDSR."""
     for kernels in ([9, 1, 5], [3], [3] * 20, [7, 5]):
@@ -56,7 +54,7 @@ def check_receptive_field(answer):
         expect(False, hints.get(value, f"for {kernels} the width is {right}, got {value:g}."))
 
 
-@check
+@exercise
 def check_projection(answer):
     """Right: x + k² Aᵀ(y − A x): add to each block what its mean lacks, and change nothing else."""
     generator = torch.Generator().manual_seed(1)
@@ -75,12 +73,10 @@ def check_projection(answer):
             "that throws x away: start from x and add what is missing.": factor**2 * A.T(y),
             "write A.factor for k: here it is not 2.": x + 4 * missing,
         }
-        for hint, mistake in wrong.items():
-            expect(not close(value, mistake) or close(right, mistake), hint)
-        expect(close(value, right), "x plus A.factor**2 times A.T of the residual y − A(x).")
+        compare(value, right, wrong, "x plus A.factor**2 times A.T of the residual y − A(x).")
 
 
-@check
+@exercise
 def check_worst_degradation(answer):
     """Right: without averaging there is nothing to undo, and VDSR undoes it all the same: it sharpens what is sharp."""
     hints = {
@@ -88,4 +84,4 @@ def check_worst_degradation(answer):
         "noise": "fine grain is amplified a little. Which change makes *each edge* an edge that the network never saw?",
         "factor": "×4 was in its training. Which of the four breaks what all its training images had in common?",
     }
-    choice(answer, "decimation", hints)
+    chosen(answer, "decimation", hints)

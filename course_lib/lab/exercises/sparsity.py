@@ -2,28 +2,29 @@
 
 import torch
 
-from course_lib.lab.exercises.checking import call, check, choice, close, expect, number, tensor_like
+from course_lib.lab.exercises.checking import call, chosen, compare, exercise, expect, number, tensor_like
 
 
-@check
+@exercise
 def check_soft_threshold(answer):
     """Right: the prox of τ|x| moves each value by τ towards 0, and stops there."""
     v, tau = torch.tensor([-3.0, -1.0, -0.4, 0.0, 0.3, 0.5, 2.0], dtype=torch.float64), 0.5
-    right, value = v.sign() * (v.abs() - tau).clamp_min(0), call(answer, v.clone(), tau)
+    right, value = v.sign() * (v.abs() - tau).clamp_min(0), call(answer, v, tau)
     tensor_like(value, right, "the prox")
-    expect(not close(value, torch.where(v.abs() > tau, v, 0)), "that is a hard threshold: what survives is too large.")
-    expect(
-        not close(value, torch.where(v.abs() > (2 * tau) ** 0.5, v, 0)),
-        "that is the prox of τ|x|₀, which counts; |x| also shrinks what survives.",
-    )
-    expect(not close(value, v - tau * v.sign()), "small values cross 0 and change their sign; they should stop at 0.")
-    expect(not close(value, (v - tau).clamp_min(0)), "right for positive values; what happens to negative ones?")
-    expect(not close(value, (v.abs() - tau).clamp_min(0)), "the sign is lost.")
-    expect(not close(value, v / (1 + tau)), "that is the prox of τx²/2, which shrinks all and removes nothing.")
-    expect(close(value, right), "for v > τ the derivative x − v + τ vanishes at x = v − τ. And for |v| <= τ?")
+    wrong = {
+        "that is a hard threshold: what survives is too large.": torch.where(v.abs() > tau, v, 0),
+        "that is the prox of τ|x|₀, which counts; |x| also shrinks what survives.": (
+            torch.where(v.abs() > (2 * tau) ** 0.5, v, 0)
+        ),
+        "small values cross 0 and change their sign; they should stop at 0.": v - tau * v.sign(),
+        "right for positive values; what happens to negative ones?": (v - tau).clamp_min(0),
+        "the sign is lost.": (v.abs() - tau).clamp_min(0),
+        "that is the prox of τx²/2, which shrinks all and removes nothing.": v / (1 + tau),
+    }
+    compare(value, right, wrong, "for v > τ the derivative x − v + τ vanishes at x = v − τ. And for |v| <= τ?")
 
 
-@check
+@exercise
 def check_rates(answer):
     """Right: 1/k wants 100 times the steps, 1/k² only 10 times."""
     expect(isinstance(answer, tuple | list) and len(answer) == 2, "expected two numbers, (ISTA, FISTA).")
@@ -34,7 +35,7 @@ def check_rates(answer):
     expect(fista == 10, "FISTA's bound is C/k²: for which k' is C/k'² = C/(100 k²)?")
 
 
-@check
+@exercise
 def check_group_threshold(answer):
     """Right: a group shrinks by τ in its norm, all its values by one factor, or goes as a whole."""
     generator = torch.Generator().manual_seed(0)
@@ -42,30 +43,27 @@ def check_group_threshold(answer):
     v[0], v[1] = 0, 0.2  # a group of zeros, and one that has to go
     norms = v.norm(dim=1, keepdim=True)
     right = v * torch.where(norms > tau, 1 - tau / norms, 0)
-    value = call(answer, v.clone(), tau)
+    value = call(answer, v, tau)
     expect(
         torch.is_tensor(value) and not bool(value.isnan().any()),
         "a group of zeros gives 0/0: clamp the norm from below, or treat it apart.",
     )
     tensor_like(value, right, "the prox")
-    expect(
-        not close(value, v.sign() * (v.abs() - tau).clamp_min(0)),
-        "that thresholds each value alone; use ‖v_g‖ instead.",
-    )
     columns = v.norm(dim=0, keepdim=True)
-    expect(not close(value, v * (1 - tau / columns).clamp_min(0)), "a group is a row: take the norm along dim=1.")
-    expect(
-        not close(value, v * (1 - tau / norms.clamp_min(1e-9))), "groups with ‖v_g‖ < τ change sign; their factor is 0."
-    )
-    expect(not close(value, torch.where(norms > tau, v, 0)), "groups that survive have to shrink by τ as well.")
-    expect(close(value, right), "multiply row g by max(1 − τ/‖v_g‖, 0).")
+    wrong = {
+        "that thresholds each value alone; use ‖v_g‖ instead.": v.sign() * (v.abs() - tau).clamp_min(0),
+        "a group is a row: take the norm along dim=1.": v * (1 - tau / columns).clamp_min(0),
+        "groups with ‖v_g‖ < τ change sign; their factor is 0.": v * (1 - tau / norms.clamp_min(1e-9)),
+        "groups that survive have to shrink by τ as well.": torch.where(norms > tau, v, 0),
+    }
+    compare(value, right, wrong, "multiply row g by max(1 − τ/‖v_g‖, 0).")
 
 
-@check
+@exercise
 def check_frame(answer):
     """Right: synthesis searches among more coefficients than images have, analysis only among those of an image."""
     hints = {
         "same": "for an orthonormal W, yes. Now WWᵀ ≠ I: is every c the W x of some x?",
         "analysis": "put c = W x̂ into the synthesis problem: WᵀW x̂ = x̂. Which objective cannot be the larger one?",
     }
-    choice(answer, "synthesis", hints)
+    chosen(answer, "synthesis", hints)

@@ -2,7 +2,7 @@
 
 import torch
 
-from course_lib.lab.exercises.checking import call, check, choice, close, expect, several, tensor_like
+from course_lib.lab.exercises.checking import call, chosen, compare, exercise, expect, several, tensor_like
 
 
 def linear_problem():
@@ -13,7 +13,7 @@ def linear_problem():
     return torch.randn(2, 5, generator=generator, dtype=torch.float64), A, W, b, 0.7
 
 
-@check
+@exercise
 def check_linear_synthesis(answer):
     """Right: ẑ = (BᵀB + 2λI)⁻¹ Bᵀ(y − A b) with B = A W, then x̂ = W ẑ + b. One minimum, whatever the start."""
     y, A, W, b, lam = linear_problem()
@@ -37,12 +37,10 @@ def check_linear_synthesis(answer):
         "the image is W ẑ + b; you left out b.": latent() @ W.T,
         "the sign: y − A b, not y + A b.": image(residual=y + A @ b),
     }
-    for hint, mistake in wrong.items():
-        expect(not close(value, mistake), hint)
-    expect(close(value, right), "set the gradient in z to zero, with B = A W: Bᵀ(Bz + A b − y) + 2λz = 0.")
+    compare(value, right, wrong, "set the gradient in z to zero, with B = A W: Bᵀ(Bz + A b − y) + 2λz = 0.")
 
 
-@check
+@exercise
 def check_best_start(answer):
     """Right: for each image the start of least objective; no truth is needed to choose it."""
     generator = torch.Generator().manual_seed(0)
@@ -62,23 +60,18 @@ def check_best_start(answer):
         "that takes the last start, whatever its objective.": images[-1],
         "that is the mean over the starts; it may have a higher objective than each of them.": images.mean(0),
     }
-    for hint, mistake in wrong.items():
-        expect(not close(value, mistake), hint)
-    expect(close(value, right), "r = objectives.argmin(0) is the best start of each image; then images[r, b].")
+    compare(value, right, wrong, "r = objectives.argmin(0) is the best start of each image; then images[r, b].")
 
 
-@check
+@exercise
 def check_more_pixels(answer):
     """Right: a VAE stops at its distance from x, however many pixels; a bijection misses no image."""
     several(answer, 2, "give a pair: (VAE, Glow).")
-    vae, glow = (str(part).strip().lower() for part in answer)
-    options = ("zero", "floor")
-    expect({vae, glow} <= set(options), f"choose from {options}, got {vae!r} and {glow!r}.")
-    expect(vae == "floor", "VAE: 192 numbers describe z, 12 288 describe x. Is there a z for each x?")
-    expect(glow == "zero", "Glow: which z would you hand to D to get x back? The encoder knows it.")
+    chosen(answer[0], "floor", {"zero": "VAE: 192 numbers describe z, 12 288 describe x. Is there a z for each x?"})
+    chosen(answer[1], "zero", {"floor": "Glow: which z would you hand to D to get x back? The encoder knows it."})
 
 
-@check
+@exercise
 def check_large_lambda(answer):
     """Right: λ‖z‖² pulls z to 0, and D(0) is the image that the prior falls back on: a mean face."""
     hints = {
@@ -86,4 +79,4 @@ def check_large_lambda(answer):
         "observation": "that would be the other end: the data term alone. A large λ lets it be as large as it likes.",
         "average": "z = 0 is one image, whatever y is. Would the average over all that fits y know nothing of y?",
     }
-    choice(answer, "centre", hints)
+    chosen(answer, "centre", hints)

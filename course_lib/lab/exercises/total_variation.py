@@ -2,27 +2,24 @@
 
 import torch
 
-from course_lib.lab.exercises.checking import call, check, choice, close, expect, several, tensor_like
+from course_lib.lab.exercises.checking import call, chosen, compare, exercise, expect, several, tensor_like
 from course_lib.regularizers import TV, gradient, gradient_adjoint
 
 
-@check
+@exercise
 def check_edge_price(answer):
     """Right: a jump over w steps of 1/w costs 1/(2w) in the squared norm, and 1 in the ℓ1 norm, however wide it is."""
     several(answer, 2, "give a pair: (½‖∇x‖², ‖∇x‖₁).")
-    squared, absolute = (str(part).strip().lower() for part in answer)
-    options = ("falls", "same", "grows")
-    expect({squared, absolute} <= set(options), f"choose from {options}, got {squared!r} and {absolute!r}.")
     hints = {
         "same": "½‖∇x‖²: w differences of 1/w, each squared. Is w · (1/w)² independent of w?",
         "grows": "½‖∇x‖²: there are more differences, but each is smaller, and squaring makes small ones tiny.",
     }
-    expect(squared == "falls", hints.get(squared, ""))
+    chosen(answer[0], "falls", hints)
     hints = {
         "falls": "‖∇x‖₁: w differences of 1/w, not squared. Add them up.",
         "grows": "‖∇x‖₁: there are more differences, and each is smaller in the same measure. Add them up.",
     }
-    expect(absolute == "same", hints.get(absolute, ""))
+    chosen(answer[1], "same", hints)
 
 
 def dual_problem():
@@ -33,7 +30,7 @@ def dual_problem():
     return p, v, torch.tensor([0.3, 0.9], dtype=torch.float64)
 
 
-@check
+@exercise
 def check_dual_step(answer):
     """Right: uphill by ∇x with x = v − ∇ᵀp, a step of 1/8, then back into the ball of radius τ."""
     tv, (p, v, tau) = TV(), dual_problem()
@@ -54,12 +51,10 @@ def check_dual_step(answer):
         "p is missing: the step starts where you are, at p.": tv.project(slope / 8, tau),
         "the radius of the ball is τ, not 1.": step(slope, radius=torch.ones_like(tau)),
     }
-    for hint, mistake in wrong.items():
-        expect(not close(value, mistake), hint)
-    expect(close(value, step(slope)), "x = v − ∇ᵀp, then p + ∇x/8, then tv.project(…, tau).")
+    compare(value, step(slope), wrong, "x = v − ∇ᵀp, then p + ∇x/8, then tv.project(…, tau).")
 
 
-@check
+@exercise
 def check_duality_gap(answer):
     """Right: the gap is τ TV(x) − ⟨∇x, p⟩ at x = v − ∇ᵀp, one number for each image, never negative."""
     tv, (p, v, tau) = TV(), dual_problem()
@@ -83,12 +78,10 @@ def check_duality_gap(answer):
         "insert x = v − ∇ᵀp, not v.": tau * tv(v) - sums(gradient(v) * p),
         "the second term is missing: ⟨∇x, p⟩.": tau * tv(x),
     }
-    for hint, mistake in wrong.items():
-        expect(not close(value, mistake), hint)
-    expect(close(value, right), "x = v − ∇ᵀp; tau * tv(x) minus the sum of ∇x times p over all dims but the first.")
+    compare(value, right, wrong, "x = v − ∇ᵀp; tau * tv(x) minus the sum of ∇x times p over all dims but the first.")
 
 
-@check
+@exercise
 def check_rho(answer):
     """Right: ρ appears in the way, not in the problem. A bad ρ gives a bad image only because you stop too early."""
     hints = {
@@ -96,4 +89,4 @@ def check_rho(answer):
         "sharper": "ρ does not weigh the data against φ; λ does. At the end ∇x = z, and what is ρ/2 ‖∇x − z‖² then?",
         "depends": "the problem is convex, so there is no start or path to depend on. Does ρ occur in it?",
     }
-    choice(answer, "same", hints)
+    chosen(answer, "same", hints)

@@ -2,10 +2,10 @@
 
 import torch
 
-from course_lib.lab.exercises.checking import call, check, choice, close, expect, number, tensor_like
+from course_lib.lab.exercises.checking import call, chosen, compare, exercise, expect, number, tensor_like
 
 
-@check
+@exercise
 def check_fewest_bits(answer):
     """Right: flat patches are predicted best of all, down to the noise that the flow was trained with."""
     hints = {
@@ -13,10 +13,10 @@ def check_fewest_bits(answer):
         "noise": "in white noise no pixel says anything about its neighbour: nothing is harder to predict.",
         "same": "a density integrates to one, but it is not flat: some patches are more probable than others.",
     }
-    choice(answer, "flat", hints)
+    chosen(answer, "flat", hints)
 
 
-@check
+@exercise
 def check_pixels_once(answer):
     """Right: the mean over the patches, for each of their values, times the values of the image."""
     generator = torch.Generator().manual_seed(0)
@@ -38,14 +38,11 @@ def check_pixels_once(answer):
         "the log-determinant is missing.": squares.mean() * d / 16,
         "‖z‖² without ½: φ is −2 log p.": (squares / 2 - 2 * logdet).mean() * d / 16,
     }
-    for hint, mistake in wrong.items():
-        expect(abs(value - mistake.item()) > 1e-6, hint)
-    expect(
-        abs(value - each.mean().item() * d / 16) < 1e-6, "mean of ‖z‖² − 2 logdet over the patches, times d/z.shape[1]."
-    )
+    hint = "mean of ‖z‖² − 2 logdet over the patches, times d/z.shape[1]."
+    compare(value, each.mean() * d / 16, wrong, hint)
 
 
-@check
+@exercise
 def check_map_weight(answer):
     """Right: u = (c − low)/span has noise σ/span, and the prior is about u: λ = (σ/span)²/2, map by map."""
     generator = torch.Generator().manual_seed(0)
@@ -59,16 +56,14 @@ def check_map_weight(answer):
         "λ is half a variance, not half a standard deviation: square it.": sigma / span / 2,
         "the whole standard deviation is divided by span, then squared: span², not span.": sigma.square() / span / 2,
     }
-    for hint, mistake in wrong.items():
-        expect(not close(value, mistake), hint)
-    expect(close(value, right), "the noise of u is σ/span; λ is half its square.")
+    compare(value, right, wrong, "the noise of u is σ/span; λ is half its square.")
 
 
-@check
+@exercise
 def check_wrong_kernel(answer):
     """Right: a kernel that is too wide asks for frequencies that the data do not hold, and edges start to ring."""
     hints = {
         "narrow": "a kernel that is too narrow leaves some blur. Is that worse than edges that are sharpened too much?",
         "same": "blur attenuates; to undo it is to amplify. Which of the two errors amplifies too much?",
     }
-    choice(answer, "wide", hints)
+    chosen(answer, "wide", hints)

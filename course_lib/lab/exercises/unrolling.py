@@ -2,7 +2,7 @@
 
 import torch
 
-from course_lib.lab.exercises.checking import call, check, choice, close, expect, several, tensor_like
+from course_lib.lab.exercises.checking import call, chosen, compare, exercise, expect, several, tensor_like
 from course_lib.models.unrolled import ADMMNet
 from course_lib.operators import SubsampledTransform
 
@@ -12,7 +12,7 @@ def layer_problem():
     return torch.randn(5, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64), 0.3
 
 
-@check
+@exercise
 def check_ista_layer(answer):
     """Right: with W = τAᵀ, V = I − τAᵀA and θ = τλ the layer is one step of ISTA."""
     A, lam = layer_problem()
@@ -21,31 +21,33 @@ def check_ista_layer(answer):
     (W, V, threshold), eye = value, torch.eye(8, dtype=A.dtype)
     tau = 1 / torch.linalg.matrix_norm(A, 2) ** 2
     tensor_like(W, tau * A.T, "W")
-    expect(not close(W, A.T), "W: the step length τ is missing.")
-    expect(not close(W, A.T / torch.linalg.matrix_norm(A, 2)), "τ is 1/‖A‖², with the square.")
-    expect(
-        not close(W, A.T / A.norm() ** 2), "‖A‖ is the largest singular value, matrix_norm(A, 2), not the root of Σ a²."
-    )
-    expect(close(W, tau * A.T), "y appears in the step as +τAᵀy: W = τAᵀ.")
+    wrong = {
+        "W: the step length τ is missing.": A.T,
+        "τ is 1/‖A‖², with the square.": A.T / torch.linalg.matrix_norm(A, 2),
+        "‖A‖ is the largest singular value, matrix_norm(A, 2), not the root of Σ a².": A.T / A.norm() ** 2,
+    }
+    compare(W, tau * A.T, wrong, "y appears in the step as +τAᵀy: W = τAᵀ.")
     tensor_like(V, eye, "V")
-    expect(not close(V, eye), "V: z appears twice in the step, in z and in −τAᵀA z.")
-    expect(not close(V, tau * A.T @ A), "V: the z itself, which the step starts from, is missing.")
-    expect(not close(V, eye + tau * A.T @ A), "V: the sign. The step goes downhill.")
-    expect(close(V, eye - tau * A.T @ A), "V: collect all that multiplies z in z − τAᵀ(A z − y).")
+    wrong = {
+        "V: z appears twice in the step, in z and in −τAᵀA z.": eye,
+        "V: the z itself, which the step starts from, is missing.": tau * A.T @ A,
+        "V: the sign. The step goes downhill.": eye + tau * A.T @ A,
+    }
+    compare(V, eye - tau * A.T @ A, wrong, "V: collect all that multiplies z in z − τAᵀ(A z − y).")
     threshold = torch.as_tensor(threshold, dtype=A.dtype)
     expect(threshold.numel() == 1, f"θ should be one number, got a tensor of shape {list(threshold.shape)}.")
     expect(abs(threshold - lam) > 1e-9, "θ: the prox of a step of length τ is that of τλ‖·‖₁.")
     expect(abs(threshold - tau * lam) < 1e-6 * lam, "θ = τλ.")
 
 
-@check
+@exercise
 def check_other_matrix(answer):
     """Right: W is an inverse of its A in disguise; for another A it mixes the values of the code."""
     hints = {
         "same": "W has learned no statistics of Gaussian matrices. Its row i looks for column i of one A.",
         "slower": "W A must be near I on sparse codes. What is W A′, when A′ and A have nothing in common?",
     }
-    choice(answer, "useless", hints)
+    chosen(answer, "useless", hints)
 
 
 def admm_problem():
@@ -58,7 +60,7 @@ def admm_problem():
     return z, u, y, A, lambda v: net.denoise(v, 0), 0.3, 0.7
 
 
-@check
+@exercise
 def check_admm_layer(answer):
     """Right: fit the data from z − u by the closed form, denoise x + u, and add up the difference, times η."""
     z, u, y, A, denoise, rho, eta = admm_problem()
@@ -82,25 +84,23 @@ def check_admm_layer(answer):
         "what is denoised is x + u, not x.": layer(z - u, denoised=lambda x: x),
         "what is denoised is x + u, not x − u.": layer(z - u, denoised=lambda x: x - u),
     }
-    for hint, mistake in wrong.items():
-        expect(not close(value[0], mistake[0]), hint)
-    expect(close(value[0], right[0]), "x = v + Aᵀ(y − A v)/(1 + ρ) with v = z − u, then z = denoise(x + u).")
-    wrong = {
+    wrong = {hint: z for hint, (z, _) in wrong.items()}
+    compare(value[0], right[0], wrong, "x = v + Aᵀ(y − A v)/(1 + ρ) with v = z − u, then z = denoise(x + u).")
+    updates = {
         "u: the step η is missing.": lambda x, z: u + x - z,
         "u collects x − z, not z − x.": lambda x, z: u + eta * (z - x),
         "u is a running sum: the old u is missing.": lambda x, z: eta * (x - z),
         "u: take the new z, not the old one.": lambda x, new: u + eta * (x - z),
     }
-    for hint, update in wrong.items():
-        expect(not close(value[1], layer(z - u, update=update)[1]), hint)
-    expect(close(value[1], right[1]), "u⁺ = u + η(x⁺ − z⁺).")
+    wrong = {hint: layer(z - u, update=update)[1] for hint, update in updates.items()}
+    compare(value[1], right[1], wrong, "u⁺ = u + η(x⁺ − z⁺).")
 
 
-@check
+@exercise
 def check_other_measurements(answer):
     """Right: A enters through its own prox, so the network is told of the new A; its prior was learned from images."""
     hints = {
         "collapses": "that was LISTA, whose W stood for A. Where does A stand in a layer of ADMM-Net?",
         "better": "the network was trained with another draw of the same kind: nothing favours this one.",
     }
-    choice(answer, "same", hints)
+    chosen(answer, "same", hints)
