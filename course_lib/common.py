@@ -1,11 +1,12 @@
-"""What all modules share: checks of arguments, the arithmetic of batches, the progress bar.
+"""What all rooms share: checks of arguments, the arithmetic of batches, seeds, the progress bar, files written whole.
 
-A check raises ValueError with the name of the argument, what was expected, and what was given.
+A check raises ValueError with the name of the argument, what was expected, and what was given. Public functions check
+what they are given; what they call need not check it again.
 """
 
-import numbers
 import os
 from contextlib import contextmanager
+from numbers import Integral, Real
 from pathlib import Path
 
 import torch
@@ -13,14 +14,16 @@ from tqdm.auto import tqdm
 
 
 def check(condition, name, expected, got):
-    """Raise ValueError unless the condition holds. Where a call is repeated often, the condition is about shapes, which
-    no GPU has to be waited for."""
+    """Raise ValueError unless the condition holds."""
     if not condition:
         raise ValueError(f"{name}: expected {expected}, got {list(got) if isinstance(got, torch.Size) else got}")
 
 
 def check_images(name, x, device=None):
-    """Raise ValueError unless x is a float tensor [B, C, H, W] (on `device`, that of the operator)."""
+    """Raise ValueError unless x is a float tensor [B, C, H, W] (on `device`, that of the operator).
+
+    It looks at the shape and not at the values, so that operators may call it: nobody waits for a GPU.
+    """
     got = x.dtype if torch.is_tensor(x) else type(x).__name__
     check(torch.is_tensor(x) and x.is_floating_point(), name, "a float tensor", got)
     check(x.dim() == 4, name, "shape [B, C, H, W]", x.shape)
@@ -60,6 +63,47 @@ def check_precision(dtype):
     check(fits, "dtype", "torch.bfloat16, torch.float16 or None", dtype)
 
 
+def check_batch(name, x, rank=None):
+    """Raise ValueError unless x is a finite float tensor [B, ...], B > 0, of `rank` dimensions if that is given."""
+    fits = torch.is_tensor(x) and x.is_floating_point() and x.dim() > 1 and 0 not in x.shape
+    shape = "[B, C, H, W]" if rank == 4 else "[B, ...]"
+    given = f"{x.dtype} of shape {list(x.shape)}" if torch.is_tensor(x) else type(x).__name__
+    check(fits and rank in (None, x.dim()), name, f"a float tensor of shape {shape}", given)
+    check(not x.is_meta, name, "a tensor with values", "one on the device meta")
+    check(bool(x.isfinite().all()), name, "finite values", "NaN or infinity")
+
+
+def check_range(name, x):
+    """Raise ValueError where images x are clearly not in [0, 1], as those from 0 to 255.
+
+    Samples of a model, and images with noise, may overshoot: values from −1 to 2 pass.
+    """
+    low, high = x.min().item(), x.max().item()
+    check(not (low < -1 or high > 2), name, "images in [0, 1]", f"values from {low:g} to {high:g}")
+
+
+def check_count(name, value, low=0):
+    """Raise ValueError unless value is an integer >= low."""
+    fits = isinstance(value, Integral) and not isinstance(value, bool) and value >= low
+    check(fits, name, f"an integer >= {low}", repr(value))
+
+
+def check_number(name, value, positive=False):
+    """Raise ValueError unless value is a finite number >= 0, or > 0."""
+    fits = isinstance(value, Real) and 0 <= value < float("inf") and not (positive and value == 0)
+    check(fits, name, f"a finite number {'>' if positive else '>='} 0", repr(value))
+
+
+def check_run(steps, tolerance, A=None, **batches):
+    """Raise ValueError unless steps, tolerance, an operator and the named batches can be those of an algorithm."""
+    if A is not None:
+        check_operator("A", A)
+    for name, x in batches.items():
+        check_batch(name, x)
+    check_count("steps", steps)
+    check_number("tolerance", tolerance)
+
+
 def one_per_image(name, value, x):
     """A non-negative parameter (a number or a tensor [B]) as a tensor [B] of the dtype and device of the batch x.
 
@@ -70,45 +114,9 @@ def one_per_image(name, value, x):
         value = torch.as_tensor(value, dtype=x.dtype, device=x.device)
     except (TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"{name}: expected a number or a tensor of shape [{len(x)}], got {value!r}") from error
-    if value.dim() > 1 or (value.dim() == 1 and len(value) != len(x)):
-        raise ValueError(f"{name}: expected a number or a tensor of shape [{len(x)}], got shape {list(value.shape)}")
-    if not bool((torch.isfinite(value) & (value >= 0)).all()):
-        raise ValueError(f"{name}: expected finite values >= 0, got {value.tolist()}")
+    check(value.shape in ((), x.shape[:1]), name, f"a number or a tensor of shape [{len(x)}]", value.shape)
+    check(bool((value.isfinite() & (value >= 0)).all()), name, "finite values >= 0", value.tolist())
     return value.expand(len(x))
-
-
-def check_batch(name, x, rank=None):
-    """Raises ValueError unless x is a finite float tensor [B, ...], B > 0, of `rank` dimensions if that is given."""
-    fits = torch.is_tensor(x) and x.is_floating_point() and x.dim() > 1 and 0 not in x.shape
-    if not fits or rank not in (None, x.dim()):
-        shape = "[B, C, H, W]" if rank == 4 else "[B, ...]"
-        given = f"{x.dtype} of shape {list(x.shape)}" if torch.is_tensor(x) else type(x).__name__
-        raise ValueError(f"{name}: expected a float tensor of shape {shape}, got {given}")
-    check(not x.is_meta, name, "a tensor with values", "one on the device meta")
-    if not bool(torch.isfinite(x).all()):
-        raise ValueError(f"{name}: expected finite values, got NaN or infinity")
-
-
-def check_count(name, value, low=0):
-    """Raises ValueError unless value is an integer >= low."""
-    if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < low:
-        raise ValueError(f"{name}: expected an integer >= {low}, got {value!r}")
-
-
-def check_number(name, value, positive=False):
-    """Raises ValueError unless value is a finite number >= 0, or > 0."""
-    if not isinstance(value, numbers.Real) or not 0 <= value < float("inf") or (positive and value == 0):
-        raise ValueError(f"{name}: expected a finite number {'>' if positive else '>='} 0, got {value!r}")
-
-
-def check_run(steps, tolerance, A=None, **batches):
-    """Raises ValueError unless steps, tolerance, an operator and the named batches can be those of an algorithm."""
-    if A is not None:
-        check_operator("A", A)
-    for name, x in batches.items():
-        check_batch(name, x)
-    check_count("steps", steps)
-    check_number("tolerance", tolerance)
 
 
 def column(value, x):
@@ -129,15 +137,36 @@ def in_precision(dtype, network, h):
         return network(h).to(h.dtype)
 
 
+def as_generator(seed, device="cpu"):
+    """A `torch.Generator` with a seed, a Python or NumPy integer; a generator, or None for torch's own, as it is."""
+    return torch.Generator(device).manual_seed(int(seed)) if isinstance(seed, Integral) else seed
+
+
+def processes():
+    """(rank, world): the number of this process and how many there are, as `torchrun` sets them; (0, 1) without it."""
+    found = {}
+    for name, default in (("RANK", "0"), ("WORLD_SIZE", "1")):
+        text = os.environ.get(name) or default
+        check(text.isdecimal(), name, "an integer in the environment, as torchrun sets it, or none", repr(text))
+        found[name] = int(text)
+    rank, world = found.values()
+    check(rank < world, "RANK", f"an integer below WORLD_SIZE = {world}", rank)
+    return rank, world
+
+
 def progress(iterable=None, disable=False, **options):
     """A tqdm bar; silent under TQDM_DISABLE=1, without a terminal, and in all but the first process of a `torchrun`."""
-    silent = disable or os.environ.get("TQDM_DISABLE") == "1" or os.environ.get("RANK", "0") != "0"
+    silent = disable or os.environ.get("TQDM_DISABLE") == "1" or os.environ.get("RANK") not in (None, "", "0")
     return tqdm(iterable, disable=silent or None, **options)
 
 
 @contextmanager
 def replacing(path):
-    """A path beside `path` to write to: renamed to it at the end of the block, removed where the block fails."""
+    """A path beside `path` to write to: renamed to it at the end of the block, removed where the block fails.
+
+    So `path` is whole at any moment, the old file or the new one. A process that is killed may leave `path`.tmp behind,
+    which nobody reads, and which the next writer overwrites.
+    """
     temporary = Path(f"{path}.tmp")
     try:
         yield temporary
@@ -147,7 +176,7 @@ def replacing(path):
 
 
 def write_text(path, text):
-    """Write a text file beside its place and rename it, with its folder if need be."""
+    """Write a text file through `replacing`, in UTF-8, with its folder if need be."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")

@@ -1,14 +1,17 @@
-"""Reading images: the frame, the modes of a file, the splits, and what is wrong with a folder."""
+"""Reading images: the frame, the modes of a file, the splits, what is wrong with a folder; tasks and observations."""
 
+import io
 import struct
 import zlib
 
 import numpy as np
 import pytest
 import skimage.data
+import tifffile
 import torch
 from PIL import Image
 
+from course_lib.data import TASKS, make_task, observe
 from course_lib.data.images import (
     FRAME,
     PHOTOGRAPH_SPLITS,
@@ -18,15 +21,15 @@ from course_lib.data.images import (
     grey_faces,
     image_files,
     load_folder,
+    open_picture,
     photograph,
     photograph_crops,
-    progress,
     read_image,
     save_grid,
-    split_of,
     to_float,
     whole_photograph,
 )
+from course_lib.operators import Blur, Downsample, Mask, uniform_kernel
 
 
 def gradient(width, height):
@@ -36,10 +39,10 @@ def gradient(width, height):
     return Image.fromarray(np.stack([red, green, 0 * red], 2).round().astype(np.uint8))
 
 
-def write(folder, *names):
+def write(folder, *names, size=(8, 8)):
     folder.mkdir(parents=True, exist_ok=True)
     for i, name in enumerate(names):
-        Image.new("RGB", (8, 8), (i, 2 * i, 3 * i)).save(folder / name)
+        Image.new("RGB", size, (i, 2 * i, 3 * i)).save(folder / name)
     return folder
 
 
@@ -85,14 +88,79 @@ def test_images_of_any_mode_become_rgb(tmp_path, mode):
     assert (pixels.int() - torch.tensor(colour)[:, None, None]).abs().max() <= 1
 
 
-def test_a_turned_photograph_is_set_upright(tmp_path):
-    image = Image.new("RGB", (20, 20))
-    image.paste((255, 255, 255), (0, 0, 20, 10))
-    exif = image.getexif()
-    exif[0x0112] = 3
-    image.save(tmp_path / "a.png", exif=exif)
-    pixels = read_image(tmp_path / "a.png", 4)
-    assert pixels[:, 0].max() < 30 and pixels[:, 3].min() > 225
+RAMP = np.linspace(0, 1, 64)[None].repeat(8, 0)
+
+RANGES = {
+    "8 bits": (RAMP * 255).astype(np.uint8),
+    "16 bits": (RAMP * 65535).astype(np.uint16),
+    "float": RAMP.astype(np.float32),
+    "grey float": 0.25 + 0.5 * RAMP.astype(np.float32),
+}
+
+
+def tiff(array, **options):
+    """The bytes of a TIFF file."""
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, array, **{"photometric": "minisblack"} | options)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("kind", RANGES)
+def test_integers_are_scaled_by_their_range_and_floats_stay(kind):
+    array = RANGES[kind]
+    expected = 0.25 + 0.5 * RAMP if kind == "grey float" else RAMP
+    for picture in (open_picture(tiff(array)), open_picture(Image.fromarray(array))):
+        assert picture.shape == (8, 64, 3) and picture.dtype == np.float32
+        assert abs(picture - expected[:, :, None]).max() < (1e-7 if "float" in kind else 1 / np.iinfo(array.dtype).max)
+
+
+def test_sixteen_bits_of_every_kind(tmp_path):
+    grey = (RAMP * 65535).astype(np.uint16)
+    for name in ("a.png", "a.pgm", "a.tif"):
+        Image.fromarray(grey).save(tmp_path / name)
+        assert abs(open_picture(tmp_path / name) - RAMP[:, :, None]).max() < 2e-5
+    assert abs(open_picture(tiff(grey, photometric="miniswhite")) - (1 - RAMP)[:, :, None]).max() < 2e-5
+    Image.fromarray(grey).save(tmp_path / "a.png", transparency=0)
+    picture = open_picture(tmp_path / "a.png")
+    assert (picture[:, 0] == 1).all() and abs(picture[:, 1:] - RAMP[:, 1:, None]).max() < 2e-5
+
+
+UNKNOWN = {
+    "float beyond 1": (255 * RAMP.astype(np.float32), r"floats in \[0, 1\], got 0 to 255; scale them"),
+    "float below 0": (RAMP.astype(np.float32) - 0.5, r"floats in \[0, 1\], got -0.5 to 0.5"),
+    "NaN": (np.where(RAMP > 0.5, np.nan, RAMP).astype(np.float32), r"floats in \[0, 1\], got nan"),
+    "32 bits": ((RAMP * (2**32 - 1)).astype(np.uint32), "integers of 8 or 16 bits without a sign"),
+    "int32": ((RAMP * 255).astype(np.int32), "integers of 8 or 16 bits without a sign"),
+    "int16": ((RAMP * 32767).astype(np.int16), "integers of 8 or 16 bits without a sign"),
+    "int8": ((RAMP * 127).astype(np.int8), "integers of 8 or 16 bits without a sign"),
+}
+
+
+@pytest.mark.parametrize("kind", UNKNOWN)
+def test_a_range_that_nobody_knows_is_refused(tmp_path, kind):
+    array, words = UNKNOWN[kind]
+    (tmp_path / "a.tif").write_bytes(tiff(array))
+    with pytest.raises(ValueError, match=rf"a\.tif: expected {words}"):
+        read_image(tmp_path / "a.tif")
+    with pytest.raises(ValueError, match=f"^picture: expected {words}"):
+        open_picture(tiff(array))
+
+
+@pytest.mark.parametrize("source", [3, None, RAMP])
+def test_what_is_no_picture_is_named(source):
+    with pytest.raises(ValueError, match=r"^picture: expected a path, .* or a Pillow image"):
+        open_picture(source)
+
+
+@pytest.mark.parametrize("kind", ["8 bits", "16 bits", "float"])
+def test_a_turned_photograph_is_set_upright(kind):
+    """EXIF's orientation 6 is shown turned by 90° clockwise, 3 by 180°."""
+    for orientation, turns in ((1, 0), (3, 2), (6, 3), (8, 1)):
+        exif, buffer = Image.Exif(), io.BytesIO()
+        exif[0x0112] = orientation
+        Image.fromarray(RANGES[kind]).save(buffer, "TIFF" if kind == "float" else "PNG", exif=exif)
+        picture = open_picture(buffer.getvalue())[:, :, 0]
+        assert abs(picture - np.rot90(RAMP, turns)).max() < 1 / 255
 
 
 @pytest.mark.parametrize("damage", ["empty", "text", "truncated", "header"])
@@ -134,25 +202,35 @@ def test_other_files_are_ignored(tmp_path):
     assert load_folder(tmp_path, size=4).shape == (2, 3, 4, 4)
 
 
+HELD_OUT = (9501, 9750, 9751, 10000)
+
+
 def test_celeba_numbers_decide_the_split(tmp_path):
-    tmp = write(tmp_path / "celeba")
-    for number in (1, 9500, 9501, 9750, 9751, 10000, 10001, 202599):
-        (tmp / f"{number:06d}.jpg").touch()
-    splits = {split: [int(p.stem) for p in image_files(tmp, split)] for split in ("train", "validation", "test")}
-    assert splits == {"train": [1, 9500, 10001, 202599], "validation": [9501, 9750], "test": [9751, 10000]}
+    numbers = (1, 9500, *HELD_OUT, 10001, 202599)
+    write(tmp_path, *(f"{number:06d}.jpg" for number in numbers), "cover.jpg", size=(89, 109))
+    splits = {split: [p.stem for p in image_files(tmp_path, split)] for split in ("train", "validation", "test")}
+    assert splits["validation"] == ["009501", "009750"] and splits["test"] == ["009751", "010000"]
+    assert splits["train"] == ["000001", "009500", "010001", "202599", "cover"]
 
 
-def test_each_twentieth_file_of_another_folder_validates(tmp_path):
-    for i in range(45):
-        (tmp_path / f"im{i:02d}.jpg").touch()
-    assert [p.stem for p in image_files(tmp_path, "validation")] == ["im19", "im39"]
-    assert len(image_files(tmp_path, "train")) == 43 and len(image_files(tmp_path)) == 45
-    assert split_of(tmp_path / "009600.jpg", 0) == "validation" and split_of(tmp_path / "9600.jpg", 0) == "train"
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [("im{:02d}.png", (8, 8)), ("{:06d}.png", (178, 218)), ("0095{:02d}.png", (8, 8)), ("{}.png", (178, 218))],
+    ids=["words", "numbers that are not held out", "frames", "other numbers"],
+)
+def test_of_another_folder_each_twentieth_file_validates_and_each_twentieth_tests(tmp_path, name, size):
+    write(tmp_path, *(name.format(i) for i in range(10, 55)), size=size)
+    files = image_files(tmp_path)
+    assert len(files) == 45
+    validation, test = image_files(tmp_path, "validation"), image_files(tmp_path, "test")
+    assert validation == [files[19], files[39]] and test == [files[9], files[29]]
+    assert image_files(tmp_path, "train") == [path for path in files if path not in validation + test]
+    assert load_folder(tmp_path, "test", 4).shape == (2, 3, 4, 4)
 
 
 @pytest.mark.parametrize("inner", ["img_align_celeba", "img_align_celeba/img_align_celeba"])
 def test_celeba_may_be_given_by_its_parent(tmp_path, inner):
-    write(tmp_path / inner, "000001.jpg", "009501.jpg")
+    write(tmp_path / inner, "000001.jpg", "009501.jpg", size=(178, 218))
     (tmp_path / "list_attr_celeba.txt").write_text("x")
     assert [p.name for p in image_files(tmp_path, "train")] == ["000001.jpg"]
     assert load_folder(tmp_path, "validation", 4).shape == (1, 3, 4, 4)
@@ -174,10 +252,19 @@ def test_errors_name_the_folder(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"folder: .* holds no image; expected files that end in \.jpg"):
         image_files(tmp_path)
     write(tmp_path, "a.png")
-    with pytest.raises(FileNotFoundError, match="holds 1 images, but none of the validation split"):
+    with pytest.raises(FileNotFoundError, match="holds 1 images, none of them for validation; expected at least 20"):
         image_files(tmp_path, "validation")
+    with pytest.raises(FileNotFoundError, match="holds 1 images, none of them for test; expected at least 10"):
+        image_files(tmp_path, "test")
     with pytest.raises(ValueError, match=r"split: expected 'train', .* got 'dev'"):
         image_files(tmp_path, "dev")
+    write(tmp_path / "celeba", "009501.jpg", size=(178, 218))
+    for split, words in (("test", "CelebA's numbers 009751 to 010000"), ("train", "numbers other than those held out")):
+        with pytest.raises(FileNotFoundError, match=f"holds 1 images, none of them for {split}; expected {words}"):
+            image_files(tmp_path / "celeba", split)
+    (tmp_path / "celeba" / "009501.jpg").write_bytes(b"no image")
+    with pytest.raises(ValueError, match=r"009501\.jpg: expected a readable image file"):
+        image_files(tmp_path / "celeba", "test")
 
 
 @pytest.mark.parametrize("name", PHOTOGRAPHS)
@@ -216,7 +303,7 @@ def test_crops_are_a_function_of_their_seed():
 
 def test_crops_lie_in_their_photograph_at_all_scales_and_turns(monkeypatch):
     """A photograph that is linear in the place: a crop's gradient tells its scale and turn, its mean its place."""
-    monkeypatch.setattr("course_lib.data.whole_photograph", lambda name: gradient(128, 100))
+    monkeypatch.setattr("course_lib.data.images.whole_photograph", lambda name: gradient(128, 100))
     crops = photograph_crops("validation", 200, 20).double()
     red = crops[:, 0] * 128 / 255
     down, right = (red[:, 10, 10] - red[:, 9, 10]), (red[:, 10, 10] - red[:, 10, 9])
@@ -261,9 +348,60 @@ def test_a_grid_shows_its_images_row_by_row(tmp_path, channels):
     assert shown == [0, 38, 128, 217, 255, 0]
 
 
-def test_progress_is_silent_where_it_should_be(monkeypatch):
-    monkeypatch.setenv("TQDM_DISABLE", "1")
-    assert progress(range(3)).disable
-    monkeypatch.delenv("TQDM_DISABLE")
-    monkeypatch.setenv("RANK", "1")
-    assert progress(range(3)).disable and list(progress(range(3))) == [0, 1, 2]
+@pytest.mark.parametrize("images", [torch.full((1, 3, 4, 4), 255.0), torch.full((1, 3, 4, 4), -3.0)])
+def test_images_of_another_range_are_named(tmp_path, images):
+    with pytest.raises(ValueError, match=r"images: expected images in \[0, 1\], got values from"):
+        save_grid(images, tmp_path / "grid.png")
+    with pytest.raises(ValueError, match=r"x: expected images in \[0, 1\], got values from"):
+        observe(images, Downsample(2), 0.1, [0])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_constant_image_is_an_image(tmp_path):
+    for value in (0.0, 1.0):
+        x = torch.full((1, 3, 4, 4), value)
+        save_grid(x, tmp_path / "grid.png", columns=1)
+        assert (np.asarray(Image.open(tmp_path / "grid.png")) == 255 * value).all()
+        assert torch.equal(observe(x, Downsample(2), 0.0, [0]), x[..., :2, :2])
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_the_noise_has_the_standard_deviation_that_was_asked_for(name):
+    x, A, sigma = torch.rand(3, 3, 64, 64, dtype=torch.float64), make_task(name), 0.1
+    y = observe(x, A, sigma, [5, np.int64(6), 7])
+    n = y - A(x)
+    assert y.dtype == x.dtype and n[n != 0].std().item() == pytest.approx(sigma, rel=0.05)
+    assert torch.equal(observe(x[1:2], A, sigma, torch.tensor([6])), y[1:2])
+
+
+def test_noise_is_hidden_only_where_a_mask_is_zero():
+    """A filter that lets a part of the light through does not change the noise of the detector."""
+    x, filter_ = torch.zeros(1, 2, 64, 64), torch.full((2, 64, 64), 0.5)
+    filter_[0, :, :32], filter_[1, :32] = 0, -0.1
+    n = observe(x, Mask(filter_), 0.1, [0])
+    assert torch.equal(n == 0, filter_[None] == 0) and n[n != 0].std().item() == pytest.approx(0.1, rel=0.05)
+    binary = Mask(filter_ != 0)
+    assert torch.equal(n, observe(x, binary, 0.1, [0]))
+
+
+def test_tasks_are_those_of_the_source():
+    x = torch.rand(1, 3, 32, 32, dtype=torch.float64)
+    for name, A in (("deblurring", Blur(uniform_kernel(7))), ("sr2", Downsample(2)), ("sr4", Downsample(4))):
+        assert torch.equal(make_task(name, 32)(x), A(x))
+    hidden = [1 - make_task(name).mask.double().mean().item() for name in TASKS[3:]]
+    assert hidden == pytest.approx([0.6, 100 / 4096], abs=1e-3)
+    with pytest.raises(ValueError, match="task: expected one of"):
+        make_task("denoising")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"x": torch.ones(3, 8, 8)}, r"x: expected shape \[B, C, H, W\]"),
+        ({"sigma": -0.1}, "sigma: expected a finite number"),
+        ({"seeds": [1]}, "seeds: expected 2 seeds, one for each image"),
+    ],
+)
+def test_observations_that_cannot_be_are_named(change, message):
+    with pytest.raises(ValueError, match=message):
+        observe(**{"x": torch.ones(2, 3, 8, 8), "A": Downsample(2), "sigma": 0.1, "seeds": [1, 2]} | change)

@@ -11,6 +11,7 @@ from course_lib.data.images import (
     grey_faces,
     image_files,
     load_folder,
+    open_picture,
     photograph,
     photograph_crops,
     read_image,

@@ -3,8 +3,11 @@
 An image batch is a float tensor [B, C, H, W] in [0, 1]; large sets stay 8-bit, [N, C, H, W] of dtype uint8.
 """
 
+import io
+import os
 import re
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -13,52 +16,104 @@ import torch
 import torch.nn.functional as F
 from PIL import Image, ImageOps
 
-from course_lib.common import check, check_count, check_images, check_number, progress
+from course_lib.common import check, check_count, check_images, check_range, progress
 
 FRAME = (19, 41, 159, 181)
 """Left, top, right, bottom of the face in CelebA's aligned images (178×218)."""
 
 SPLITS = {"validation": range(9501, 9751), "test": range(9751, 10001)}
-"""Numbers of CelebA's images held out here; every other image trains."""
+"""Numbers of CelebA's images held out here; every other image of CelebA trains."""
+
+PLACES = {"test": 9, "validation": 19}
+"""Of any other folder, the places in each 20 files that are held out."""
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 
 
+@contextmanager
+def opened(source, name):
+    """An image file, or the bytes of one, opened by Pillow; ValueError with this name for one that cannot be read."""
+    try:
+        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
+            yield image
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # Pillow's decoders raise SyntaxError, struct.error, ... on damaged files
+        raise ValueError(f"{name}: expected a readable image file ({error})") from error
+
+
+def open_picture(source):
+    """A picture of any kind as an array [H, W, 3] in [0, 1], float32, upright as its EXIF says.
+
+    Args:
+        source: the path of an image file, the bytes of one, or a Pillow image.
+
+    8 and 16 bits are divided by their largest value, and colours without one (palettes, CMYK) become RGB; transparent
+    pixels lie on white. Floats are taken as they are if they are in [0, 1]. For floats beyond, integers of 32 bits and
+    integers with a sign nobody knows which value is white: they raise ValueError, as does what is no image file; a
+    missing file raises FileNotFoundError.
+    """
+    name = source if isinstance(source, str | os.PathLike) else "picture"
+    if isinstance(source, Image.Image):
+        return rgb_array(source, name)
+    source = bytes(source) if isinstance(source, bytearray | memoryview) else source
+    known = isinstance(source, str | os.PathLike | bytes)
+    check(known, name, "a path, the bytes of an image file, or a Pillow image", type(source).__name__)
+    with opened(source, name) as image:
+        image.load()
+    return rgb_array(image, name)
+
+
+def rgb_array(image, name):
+    """A Pillow image of any mode as `open_picture` gives it; `name` is that of the errors."""
+    tags = getattr(image, "tag_v2", {})  # of a TIFF: 258 is the number of bits; 262 = 0: 0 is white; 339 = 2: signed
+    signed = 2 in tags.get(339, ())
+    sixteen = image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM"))
+    known = not signed and (sixteen or image.mode != "I")
+    hint = "; save them as 8 or 16 bits, or as floats in [0, 1]"
+    check(known, name, "integers of 8 or 16 bits without a sign", "integers with a sign, or of 32 bits" + hint)
+    upright = ImageOps.exif_transpose(image)
+    if image.mode == "F":
+        grey = np.asarray(upright)
+        low, high = grey.min(), grey.max()
+        hint = "; scale them, for example to (x − low) / (high − low)"
+        check(0 <= low <= high <= 1, name, "floats in [0, 1]", f"{low:g} to {high:g}{hint}")  # NaN is not in it either
+    elif sixteen:
+        grey = np.asarray(upright).astype(np.float32) / (2 ** tags.get(258, (16,))[0] - 1)
+        grey = 1 - grey if tags.get(262) == 0 else grey
+        if "transparency" in image.info:  # one value of grey
+            grey[np.asarray(upright) == image.info["transparency"]] = 1
+    else:
+        if upright.has_transparency_data:
+            upright = Image.alpha_composite(Image.new("RGBA", upright.size, "white"), upright.convert("RGBA"))
+        return np.asarray(upright.convert("RGB"), dtype=np.float32) / 255
+    return np.repeat(grey[:, :, None], 3, axis=2)
+
+
 def face_box(width, height):
     """The box (left, top, right, bottom) that training images are cut to: `FRAME` in an aligned CelebA image of any
-    scale (178:218), the central square of any other image."""
-    check_number("width", width, positive=True)
-    check_number("height", height, positive=True)
-    if abs(width / height - 178 / 218) < 2e-3:
+    scale, the central square of any other image."""
+    if is_aligned(width, height):
         return tuple(edge * width / 178 for edge in FRAME)
     side = min(width, height)
     left, top = (width - side) / 2, (height - side) / 2
     return left, top, left + side, top + side
 
 
-def to_rgb(image):
-    """A Pillow image of any mode as 8-bit RGB: 16-bit greys scaled to 8 bits, transparent pixels on white."""
-    if image.mode.startswith("I"):
-        return Image.fromarray((np.asarray(image).clip(0, 65535) / 257).round().astype(np.uint8)).convert("RGB")
-    if image.has_transparency_data:
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
-    return image.convert("RGB")
+def is_aligned(width, height):
+    """Whether an image has the shape of CelebA's aligned ones, 178:218, at any scale."""
+    return abs(width / height - 178 / 218) < 2e-3
 
 
 def read_image(path, size=64):
-    """One image file as uint8 [3, size, size]: cut to `face_box`, resized bicubically with antialiasing.
+    """One picture (as `open_picture`) as uint8 [3, size, size]: cut to `face_box`, resized bicubically with
+    antialiasing.
 
-    Raises FileNotFoundError for a missing file, ValueError for one that is no image or is damaged.
+    Raises FileNotFoundError for a missing file, ValueError for one that is no image, damaged, or of unknown range.
     """
     check_count("size", size, low=1)
-    try:
-        with Image.open(path) as image:
-            image = to_rgb(ImageOps.exif_transpose(image))
-            image = image.resize((size, size), Image.Resampling.BICUBIC, box=face_box(*image.size))
-    except FileNotFoundError:
-        raise
-    except Exception as error:  # Pillow's decoders raise SyntaxError, struct.error, ... on damaged files
-        raise ValueError(f"{path}: expected a readable image file ({error})") from error
+    image = Image.fromarray((255 * open_picture(path)).round().astype(np.uint8))
+    image = image.resize((size, size), Image.Resampling.BICUBIC, box=face_box(*image.size))
     return torch.from_numpy(np.array(image)).permute(2, 0, 1)
 
 
@@ -66,25 +121,34 @@ def image_files(folder, split=None):
     """Sorted image files of a folder, those of one split (`train`, `validation`, `test`) where it is named.
 
     Other files are ignored. CelebA's folder may also be given by its parent: `celeba` for `celeba/img_align_celeba`.
-    Files named by CelebA's numbers (000001.jpg) follow `SPLITS`; of any other folder, each 20th file validates.
+    CelebA's files follow the numbers in `SPLITS`. Of any other folder the 20th, 40th, … file validates, the 10th, 30th,
+    … tests, and the rest trains. A folder is CelebA's if it has files that are numbered with six digits as those in
+    `SPLITS`, and the first of them has the aligned shape 178:218.
     Raises FileNotFoundError for a folder that does not exist or holds no image of the split.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"folder: {folder} is not a folder; expected one with image files")
-    if split not in (None, "train", *SPLITS):
-        raise ValueError(f"split: expected 'train', 'validation', 'test' or None, got {split!r}")
+    check(split in (None, "train", *SPLITS), "split", "'train', 'validation', 'test' or None", repr(split))
     files = sorted(path for path in folder.iterdir() if is_image(path))
     if not files and (folder / "img_align_celeba").is_dir():
         return image_files(folder / "img_align_celeba", split)
     if not files:
         raise FileNotFoundError(f"folder: {folder} holds no image; expected files that end in {', '.join(EXTENSIONS)}")
-    chosen = [path for i, path in enumerate(files) if split in (None, split_of(path, i))]
+    if split is None:
+        return files
+    celeba = is_celeba(files)
+    chosen = [path for i, path in enumerate(files) if split == (split_of_number(path) if celeba else split_of_place(i))]
     if not chosen:
-        held_out = ", ".join(f"{s} {n[0]:06d}-{n[-1]:06d}" for s, n in SPLITS.items())
+        numbers = SPLITS.get(split)
+        wanted = (
+            f"CelebA's numbers {numbers[0]:06d} to {numbers[-1]:06d}"
+            if numbers
+            else "numbers other than those held out"
+        )
+        wanted = wanted if celeba else f"at least {PLACES[split] + 1}"
         raise FileNotFoundError(
-            f"folder: {folder} holds {len(files)} images, but none of the {split} split; expected at least 20 images, "
-            f"or CelebA's numbers with {held_out}"
+            f"folder: {folder} holds {len(files)} images, none of them for {split}; expected {wanted}"
         )
     return chosen
 
@@ -94,11 +158,24 @@ def is_image(path):
     return path.suffix.lower() in EXTENSIONS and not path.name.startswith(".") and path.is_file()
 
 
-def split_of(path, index):
-    """The split of a file: by its CelebA number, else by its place in the sorted folder."""
-    if re.fullmatch(r"\d{6}", path.stem):
-        return next((name for name, numbers in SPLITS.items() if int(path.stem) in numbers), "train")
-    return "validation" if index % 20 == 19 else "train"
+def is_celeba(files):
+    """Whether files are CelebA's: some are numbered as those held out, and the first of these has the aligned shape."""
+    held_out = next((path for path in files if split_of_number(path) != "train"), None)
+    if held_out is None:
+        return False
+    with opened(held_out, held_out) as image:
+        return is_aligned(*image.size)
+
+
+def split_of_number(path):
+    """The split of one of CelebA's files, 000001.jpg to 202599.jpg."""
+    number = int(path.stem) if re.fullmatch("[0-9]{6}", path.stem) else None
+    return next((name for name, numbers in SPLITS.items() if number in numbers), "train")
+
+
+def split_of_place(index):
+    """The split of a file by its place in the sorted folder, counted from 0."""
+    return next((name for name, place in PLACES.items() if index % 20 == place), "train")
 
 
 def load_folder(folder, split=None, size=64, limit=None):
@@ -124,8 +201,9 @@ def to_float(images):
 
 
 def save_grid(images, path, columns=8):
-    """Write images [N, C, H, W], grey or colour, as one PNG, `columns` a row."""
+    """Write images [N, C, H, W] in [0, 1], grey or colour, as one PNG, `columns` a row; what overshoots is cut off."""
     check_images("images", images)
+    check_range("images", images)
     check(images.shape[1] in (1, 3), "images", "1 or 3 channels", images.shape)
     check_count("columns", columns, low=1)
     images = F.pad(images.detach().clamp(0, 1).cpu(), (0, 0, 0, 0, 0, 0, 0, -len(images) % columns))
@@ -174,9 +252,8 @@ see. Of PHOTOGRAPHS, camera is for validation; astronaut, cat, moon and text are
 
 def whole_photograph(source):
     """A photograph of `skimage.data` as a Pillow image in RGB; of a stereo pair, the left one."""
-    known = {name for names in PHOTOGRAPH_SPLITS.values() for name in names} | {
-        name for name, _ in PHOTOGRAPHS.values()
-    }
+    known = {name for names in PHOTOGRAPH_SPLITS.values() for name in names}
+    known |= {name for name, _ in PHOTOGRAPHS.values()}
     check(source in known, "source", f"one of {sorted(known)}", repr(source))
     image = getattr(skimage.data, source)()
     return Image.fromarray(image[0] if isinstance(image, tuple) else image).convert("RGB")
@@ -190,14 +267,13 @@ def photograph_crops(split, count, size=64, seed=0):
 
     Raises ValueError for an unknown split, a count below 1, or a size beyond the smallest photograph.
     """
-    if split not in PHOTOGRAPH_SPLITS:
-        raise ValueError(f"split: expected one of {list(PHOTOGRAPH_SPLITS)}, got {split!r}")
+    check(split in PHOTOGRAPH_SPLITS, "split", f"one of {list(PHOTOGRAPH_SPLITS)}", repr(split))
     check_count("count", count, low=1)
     check_count("size", size, low=1)
-    rng, sources = np.random.default_rng(seed), [whole_photograph(source) for source in PHOTOGRAPH_SPLITS[split]]
+    rng = np.random.default_rng(seed)
+    sources = [whole_photograph(source) for source in PHOTOGRAPH_SPLITS[split]]
     smallest = min(min(source.size) for source in sources)
-    if size > smallest:
-        raise ValueError(f"size: expected at most {smallest}, the side of the smallest photograph, got {size}")
+    check(size <= smallest, "size", f"at most {smallest}, the side of the smallest photograph", size)
     crops = np.empty((count, size, size, 3), np.uint8)
     for i in range(count):
         image = sources[i % len(sources)]
@@ -211,8 +287,7 @@ def photograph_crops(split, count, size=64, seed=0):
 def photograph(name, size=64):
     """A photograph of scikit-image, [1, 3, size, size] in [0, 1] (grey ones with three equal channels), or None for
     `size` to keep its pixels. The names are the keys of `PHOTOGRAPHS`."""
-    if name not in PHOTOGRAPHS:
-        raise ValueError(f"name: expected one of {sorted(PHOTOGRAPHS)}, got {name!r}")
+    check(name in PHOTOGRAPHS, "name", f"one of {sorted(PHOTOGRAPHS)}", repr(name))
     if size is not None:
         check_count("size", size, low=1)
     source, box = PHOTOGRAPHS[name]

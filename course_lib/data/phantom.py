@@ -62,10 +62,10 @@ def sinogram(size, angles, detectors=None, samples=5, dtype=None):
 
     Raises ValueError unless size, detectors and samples are positive integers, and angles a sequence of degrees.
     """
-    for name, value in (("size", size), ("samples", samples)):
-        check_count(name, value, low=1)
+    check_count("size", size, low=1)
     detectors = math.ceil(math.sqrt(2) * size) if detectors is None else detectors
     check_count("detectors", detectors, low=1)
+    check_count("samples", samples, low=1)
     theta = torch.as_tensor(angles, dtype=torch.float64).deg2rad()
     check(theta.dim() == 1 and len(theta) > 0, "angles", "a sequence of degrees", theta.shape)
     check(bool(theta.isfinite().all()), "angles", "finite values", "NaN or infinity")

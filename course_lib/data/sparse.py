@@ -2,19 +2,21 @@
 
 import torch
 
-from course_lib.common import check, check_count
+from course_lib.common import as_generator, check, check_count
 
 
 def sparse_signals(n, sparsity, amplitudes="normal", seed=0, dtype=None):
-    """Signals [B, 1, 1, n], the b-th with sparsity[b] values other than 0 at random places: N(0, 1), or ±1 for
-    `amplitudes="signs"`. ValueError for other amplitudes, or a sparsity out of 0 to n.
+    """Signals [B, 1, 1, n], the b-th with sparsity[b] values other than 0 at random places: N(0, 1), or ±1.
+
+    Args:
+        n: length. sparsity: B integers from 0 to n. amplitudes: "normal" or "signs". seed: of all that is drawn.
     """
     check(amplitudes in ("normal", "signs"), "amplitudes", "'normal' or 'signs'", repr(amplitudes))
     check_count("n", n, low=1)
     sparsity = torch.as_tensor(sparsity)
     check(sparsity.dim() == 1 and len(sparsity) > 0, "sparsity", "a sequence of numbers", sparsity.tolist())
     check(bool(((sparsity >= 0) & (sparsity <= n)).all()), "sparsity", f"numbers from 0 to {n}", sparsity.tolist())
-    generator = torch.Generator().manual_seed(seed)
+    generator = as_generator(seed)
     values = torch.randn(len(sparsity), n, generator=generator, dtype=torch.float64)
     order = torch.rand(len(sparsity), n, generator=generator).argsort(1)
     x = (values.sign() if amplitudes == "signs" else values) * (order < sparsity[:, None])

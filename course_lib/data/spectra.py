@@ -5,11 +5,10 @@ spectra are simple formulas, and the maps are random. A cube is a batch [1, band
 """
 
 from dataclasses import dataclass
-from numbers import Integral
 
 import torch
 
-from course_lib.common import check, check_batch, check_count, check_number
+from course_lib.common import as_generator, check, check_batch, check_count, check_number
 
 EDGES = {"C": 284.0, "Ca": 346.0, "N": 401.0, "Ti": 456.0, "O": 532.0}
 """Onset energies in eV of core-loss edges: K of carbon, nitrogen and oxygen, L₂₃ of calcium and titanium."""
@@ -45,11 +44,6 @@ class Scene:
     names: list
 
 
-def as_generator(generator, device="cpu"):
-    """A `torch.Generator` from a seed; a generator (or None, PyTorch's global one) as it is."""
-    return torch.Generator(device).manual_seed(int(generator)) if isinstance(generator, Integral) else generator
-
-
 def mix(spectra, maps, axis, names):
     """The `Scene` of spectra [bands, K] >= 0 and maps [1, K, H, W] >= 0; the spectra are scaled so that the brightest
     value of the cube is 1."""
@@ -68,8 +62,8 @@ def edge(energy, onset, width=2.0, decay=3.0):
 
     The power law is the usual model of tails and backgrounds (Egerton 2011, doi:10.1007/978-1-4419-9583-4).
     """
-    for name, value in (("onset", onset), ("width", width)):
-        check_number(name, value, positive=True)
+    check_number("onset", onset, positive=True)
+    check_number("width", width, positive=True)
     check_number("decay", decay)
     return (energy / onset).pow(-decay) * torch.sigmoid((energy - onset) / width)
 
@@ -95,18 +89,16 @@ def core_loss(energy, amplitude, exponent, heights):
 def smooth_fields(count, size, scale, generator=0, dtype=None):
     """Random images [1, count, size, size], periodic, of mean 0 and variance 1: white noise under a Gaussian filter of
     standard deviation `scale` pixels. `generator` is a seed or a `torch.Generator`."""
-    for name, value in (("count", count), ("size", size)):
-        check_count(name, value, low=1)
-    check(size > 1, "size", "at least 2: a field of one pixel is constant", size)
+    check_count("count", count, low=1)
+    check_count("size", size, low=2)
     check_number("scale", scale, positive=True)
-    generator = as_generator(generator)
-    noise = torch.randn(1, count, size, size, generator=generator, dtype=dtype)
-    frequency = torch.fft.fftfreq(size, dtype=noise.dtype)
-    filter1 = torch.exp(-2 * (torch.pi * scale * frequency).square())
-    field = torch.fft.ifft2(torch.fft.fft2(noise) * filter1[:, None] * filter1).real
-    field = field - field.mean((2, 3), keepdim=True)
     # Beyond about the size of the image the filter leaves nothing but the mean, and rounding errors.
     check(scale < size, "scale", f"less than the size, {size}", scale)
+    noise = torch.randn(1, count, size, size, generator=as_generator(generator), dtype=dtype)
+    frequency = torch.fft.fftfreq(size, dtype=noise.dtype)
+    gaussian = torch.exp(-2 * (torch.pi * scale * frequency).square())  # the transform of one along a side
+    field = torch.fft.ifft2(torch.fft.fft2(noise) * gaussian[:, None] * gaussian).real
+    field = field - field.mean((2, 3), keepdim=True)
     return field / field.square().mean((2, 3), keepdim=True).sqrt()
 
 
@@ -193,10 +185,10 @@ def nebula(size=96, bands=100, iron=0.0, generator=0, dtype=None):
         "stars": 1.5 * wavelength.pow(-2.5),
         "shocked iron": lines["shocked iron"],
     }
-    names, maps = list(spectra), nebula_maps(size, generator, dtype)
+    maps = nebula_maps(size, generator, dtype)
     maps[:, 4] *= iron
-    names = names if iron else names[:4]
-    return mix(torch.stack([spectra[name] for name in names], 1), maps[:, : len(names)], wavelength, names)
+    K = 5 if iron else 4
+    return mix(torch.stack(list(spectra.values())[:K], 1), maps[:, :K], wavelength, list(spectra)[:K])
 
 
 def nebula_maps(size=96, generator=0, dtype=None):
@@ -205,14 +197,15 @@ def nebula_maps(size=96, generator=0, dtype=None):
     generator = as_generator(generator)
     wobble, rough, fine = (smooth_fields(1, size, s * size / 96, generator, dtype)[0, 0] for s in (12, 3, 1.5))
     at = torch.arange(size, dtype=dtype) / size - 0.5
-    out = (at[:, None].square() + at.square()).sqrt() - 0.26 - 0.025 * wobble  # distance from the bubble, out of it
-    ionized = torch.sigmoid(-out / 0.012) * (0.55 + 2 * out.clamp(-0.25, 0) + 0.1 * rough).clamp_min(0.05)
-    shell = torch.exp(-0.5 * ((out - 0.04) / 0.018).square()) + 0.4 * torch.exp(-0.5 * ((out - 0.13) / 0.012).square())
-    dust = torch.sigmoid(out / 0.02) * torch.exp(-3 * out.clamp_min(0)) * (0.3 * rough).exp() + 0.1
+    outside = (at[:, None].square() + at.square()).sqrt() - 0.26 - 0.025 * wobble  # distance from the bubble
+    ionized = (0.55 + 2 * outside.clamp(-0.25, 0) + 0.1 * rough).clamp_min(0.05) * torch.sigmoid(-outside / 0.012)
+    bright, faint = (torch.exp(-0.5 * ((outside - d) / w).square()) for d, w in ((0.04, 0.018), (0.13, 0.012)))
+    shell = (bright + 0.4 * faint) * (0.5 * fine).exp()
+    dust = torch.sigmoid(outside / 0.02) * torch.exp(-3 * outside.clamp_min(0)) * (0.3 * rough).exp() + 0.1
     places = torch.rand(13, 2, generator=generator, dtype=dtype) - 0.5
     heights = 0.1 + 0.5 * torch.rand(13, generator=generator, dtype=dtype).square()
     places = torch.cat([places, places.new_tensor([[0.0, 0.1]])])  # the last one is the source of iron, in the bubble
     squares = (at[:, None] - places[:, :1, None]).square() + (at - places[:, 1:, None]).square()
     spots = torch.exp(-0.5 * squares * (size / 0.9) ** 2)  # discs of standard deviation 0.9 pixels
     stars = (heights[:, None, None] * spots[:-1]).sum(0)
-    return torch.stack([ionized, shell * (0.5 * fine).exp(), dust, stars, spots[-1]])[None]
+    return torch.stack([ionized, shell, dust, stars, spots[-1]])[None]

@@ -2,7 +2,7 @@
 
 import torch
 
-from course_lib.common import check, check_count, check_images, check_number
+from course_lib.common import as_generator, check, check_count, check_images, check_number, check_range
 from course_lib.operators import Blur, Downsample, Mask, random_mask, square_mask, uniform_kernel
 
 TASKS = ("deblurring", "sr2", "sr4", "inpainting_random", "inpainting_square")
@@ -24,13 +24,17 @@ def make_task(name, size=64):
 
 
 def observe(x, A, sigma, seeds):
-    """y = A x + n, n ~ N(0, σ² I), with a seed for each image; a mask hides the noise where it hides the image."""
+    """y = A x + n, n ~ N(0, σ² I), with a seed for each image. Where a mask is 0 nothing is observed, and n is 0 too.
+
+    Args:
+        x: images [B, C, H, W] in [0, 1]. A: an operator. sigma: σ >= 0. seeds: B integers.
+    """
     check_images("x", x)
+    check_range("x", x)
     check_number("sigma", sigma)
     check(len(seeds) == len(x), "seeds", f"{len(x)} seeds, one for each image", seeds)
     y = A(x)
     if sigma:
-        noise = [torch.randn(y.shape[1:], generator=torch.Generator().manual_seed(s)) for s in seeds]
-        n = torch.stack(noise).to(y)
-        y = y + sigma * (A(n) if isinstance(A, Mask) else n)
+        n = torch.stack([torch.randn(y.shape[1:], generator=as_generator(int(seed))) for seed in seeds]).to(y)
+        y = y + sigma * (n * (A.mask != 0) if isinstance(A, Mask) else n)
     return y
