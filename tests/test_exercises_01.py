@@ -49,13 +49,13 @@ CASES = {
         ],
     ),
     "check_null_part": (
-        lambda A, x: x - A.T(A(x)) / A.gram,
+        lambda A, x: x - A.T(A(x)) / A.gram_diagonal,
         [
-            (lambda A, x: A.T(A(x)) / A.gram, "Subtract it"),
-            (lambda A, x: A.T(A(x)), "divide by A.gram"),
+            (lambda A, x: A.T(A(x)) / A.gram_diagonal, "Subtract it"),
+            (lambda A, x: A.T(A(x)), "divide by A.gram_diagonal"),
             (lambda A, x: x - A.T(A(x)), "A of it is not 0"),
-            (lambda A, x: x - A.gram * A.T(A(x)), "multiplied"),
-            (lambda A, x: A.T(A(x)) / A.gram - x, "sign"),
+            (lambda A, x: x - A.gram_diagonal * A.T(A(x)), "multiplied"),
+            (lambda A, x: A.T(A(x)) / A.gram_diagonal - x, "sign"),
             (lambda A, x: x - x.mean(), "not what A sees"),
             (lambda A, x: A(x), "shape"),
             (lambda A, x: x - 4 * A.T(A(x)), "only"),

@@ -162,7 +162,7 @@ BAD = {
     "projections": (lambda: RandomProjections((3, 6, 8), 3).T(X), r"y: expected shape \[B, 1, 1, 3\], got"),
     "fraction": (lambda: SubsampledTransform(8, 0), r"fraction: expected a number in \(0, 1\], got 0"),
     "fraction small": (lambda: SubsampledTransform(8, 1e-3), "fraction: expected at least one of 64 coefficients"),
-    "transform": (lambda: SubsampledTransform(8, 0.5, 2 * DCT()), r"transform: expected .* gram = 1, got 4\.0"),
+    "transform": (lambda: SubsampledTransform(8, 0.5, 2 * DCT()), r"transform: expected .* gram_diagonal = 1, got 4\.0"),
     "subsampled size": (lambda: SubsampledTransform(-1, 0.5), "size: expected a positive integer or .*, got -1"),
     "subsampled x": (lambda: SubsampledTransform(6, 0.5)(X), "x: expected images of 6×6 pixels"),
     "subsampled y": (lambda: SubsampledTransform(6, 0.5).T(X), r"y: expected shape \[B, C, 1, 18\], got"),

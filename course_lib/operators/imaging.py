@@ -6,14 +6,14 @@ from numbers import Integral
 import torch
 import torch.nn.functional as F
 
-from course_lib.common import check, check_images
-from course_lib.operators.base import Operator
+from course_lib.common import as_generator, check, check_images
+from course_lib.operators.base import Operator, Remembered
 
 
 class Identity(Operator):
     """A x = x: denoising."""
 
-    gram = 1.0
+    gram_diagonal = 1.0
 
     def forward(self, x):
         check_images("x", x)
@@ -37,17 +37,15 @@ class Mask(Operator):
         check(len(shape) == 3 and 0 not in shape, "mask", "shape [1, H, W], [C, H, W] or [1, 1, H, W]", mask.shape)
         check(mask.isfinite().all(), "mask", "finite values", "NaN or infinity")
         self.register_buffer("mask", mask.reshape(shape))
-        self._values = {}
+        self._values = Remembered(_cast)
 
-    gram = property(lambda self: self.mask.double().square())
+    @property
+    def gram_diagonal(self):
+        return self.mask.double().square()
 
     def values(self, dtype):
         """M in a dtype, converted once."""
-        key = dtype, self.mask, self.mask.is_inference() or self.mask._version  # as in `Blur.transfer`
-        if key not in self._values:
-            with torch.inference_mode(False), torch.no_grad():
-                self._values = {key: self.mask.to(dtype)}
-        return self._values[key]
+        return self._values(self.mask, dtype)
 
     def forward(self, x):
         return self._hide("x", x)
@@ -60,6 +58,10 @@ class Mask(Operator):
         fits = x.shape[2:] == self.mask.shape[1:] and len(self.mask) in (1, x.shape[1])
         check(fits, name, f"images that fit the mask {list(self.mask.shape)}", x.shape)
         return x * self.values(x.dtype)
+
+
+def _cast(tensor, dtype):
+    return tensor.to(dtype)
 
 
 class Blur(Operator):
@@ -76,21 +78,12 @@ class Blur(Operator):
         check([n % 2 for n in kernel.shape] == [1, 1], "kernel", "shape [h, w], h and w odd", kernel.shape)
         check(kernel.isfinite().all(), "kernel", "finite values", "NaN or infinity")
         check(boundary in ("circular", "zero"), "boundary", "'circular' or 'zero'", repr(boundary))
-        self.boundary, self._transfers = boundary, {}
+        self.boundary, self._transfer = boundary, Remembered(_transfer)
         self.register_buffer("kernel", kernel)
 
     def transfer(self, height, width, dtype):
         """k̂, the rfft2 of the kernel wrapped (if larger, repeatedly) around a [height, width] frame."""
-        # Tensors hash by identity: with the version, a kernel that was replaced or overwritten makes another key.
-        key = height, width, dtype, self.kernel, self.kernel.is_inference() or self.kernel._version
-        if key not in self._transfers:
-            # A tensor made in inference mode could not be used under autograd later.
-            with torch.inference_mode(False), torch.no_grad():
-                frame = torch.zeros(height, width, dtype=dtype, device=self.kernel.device)
-                i, j = (torch.arange(n, device=frame.device) - n // 2 for n in self.kernel.shape)
-                frame.index_put_((i[:, None] % height, j % width), self.kernel.to(dtype), accumulate=True)
-                self._transfers[key] = torch.fft.rfft2(frame)
-        return self._transfers[key]
+        return self._transfer(self.kernel, height, width, dtype)
 
     def forward(self, x):
         return self._blur("x", x, lambda k: k)
@@ -119,6 +112,12 @@ class Blur(Operator):
         return self._blur("r", r, lambda k: k.conj() / (k.abs().square() + rho))
 
 
+def _transfer(kernel, height, width, dtype):
+    frame = torch.zeros(height, width, dtype=dtype, device=kernel.device)
+    i, j = (torch.arange(n, device=kernel.device) - n // 2 for n in kernel.shape)
+    return torch.fft.rfft2(frame.index_put((i[:, None] % height, j % width), kernel.to(dtype), accumulate=True))
+
+
 class Downsample(Operator):
     """A x = means of disjoint k×k blocks, [B, C, H, W] → [B, C, H/k, W/k]: A Aᵀ = I/k². ValueError unless k fits."""
 
@@ -126,7 +125,8 @@ class Downsample(Operator):
         """`factor` is k, a positive integer, which must divide the H and W of images."""
         super().__init__()
         check(isinstance(factor, Integral) and factor > 0, "factor", "a positive integer", factor)
-        self.factor, self.gram = factor, 1 / factor**2
+        self.factor = int(factor)
+        self.gram_diagonal = 1 / self.factor**2
 
     def forward(self, x):
         check_images("x", x)
@@ -161,7 +161,7 @@ def random_mask(height, width, missing=0.6, generator=0):
     size = height * width
     check(isinstance(size, Integral) and min(height, width) > 0, "height, width", "positive integers", (height, width))
     check(0 <= missing <= 1, "missing", "a fraction in [0, 1]", missing)
-    generator = torch.Generator().manual_seed(int(generator)) if isinstance(generator, Integral) else generator
+    generator = as_generator(generator)
     order = torch.randperm(size, generator=generator, device=generator.device if generator else None)
     return (order >= round(missing * size)).reshape(1, height, width)
 

@@ -4,28 +4,41 @@ import math
 import warnings
 from numbers import Integral, Real
 
+import numpy as np
+import scipy.sparse
 import torch
 
-from course_lib.common import check, check_count, check_images
-from course_lib.operators.base import Operator
+from course_lib.common import as_generator, check, check_count, check_images
+from course_lib.operators.base import Operator, check_orthonormal, has_derivative, without_autocast
 from course_lib.operators.transforms import DCT
 
 
 class _Product(torch.autograd.Function):
-    """M x for a matrix that comes with its transpose, both in CSR form: the gradient is Mᵀ g, by the same product."""
+    """M x for the sparse matrix M of a Radon transform A, or Mᵀ x, for x with an image in each column. The product is
+    linear: it is its own derivative, and the gradient is the product with the transpose.
+    """
 
     @staticmethod
-    def forward(x, M, Mt):
-        return M @ x
+    def forward(x, A, transposed):
+        with without_autocast(x):
+            return A.matrix(transposed, x.dtype) @ x
 
     @staticmethod
     def setup_context(ctx, inputs, output):
-        ctx.matrices = inputs[1:]
+        ctx.A, ctx.transposed = inputs[1:]
 
     @staticmethod
-    def backward(ctx, g):
-        M, Mt = ctx.matrices
-        return _Product.apply(g, Mt, M), None, None
+    def backward(ctx, gradient):
+        return _Product.apply(gradient, ctx.A, not ctx.transposed), None, None
+
+    @staticmethod
+    def jvp(ctx, dx, *_):
+        return _Product.apply(dx, ctx.A, ctx.transposed)
+
+    @staticmethod
+    def vmap(info, in_dims, x, A, transposed):
+        x = x.movedim(in_dims[0], 2)  # [pixels, images, copies]
+        return _Product.apply(x.flatten(1), A, transposed).unflatten(1, x.shape[1:]), 2
 
 
 class Radon(Operator):
@@ -44,68 +57,70 @@ class Radon(Operator):
         dtype: of the weights (default: PyTorch's). They are computed in float64.
 
     Raises:
-        ValueError: size, angles or detectors are not as above; x or y is not of the size of A's.
+        ValueError: size, angles or detectors are not as above; x or y is not of the size of A's; a weight requires a
+            gradient, which the sparse product does not give.
     """
 
     def __init__(self, size, angles, detectors=None, dtype=None):
         super().__init__()
-        self.size = tuple(size) if isinstance(size, tuple | list | torch.Size) else (size, size)
-        fits = len(self.size) == 2 and all(isinstance(n, Integral) and n > 0 for n in self.size)
-        check(fits, "size", "a positive integer or (height, width)", size)
+        self.size = image_size(size)
         angles = torch.as_tensor(angles, dtype=torch.float64, device="cpu").detach().clone()
         check(angles.dim() == 1 and len(angles) > 0, "angles", "a sequence of degrees", list(angles.shape))
         check(angles.isfinite().all(), "angles", "finite values", angles.tolist())
-        self.detectors = math.ceil(math.sqrt(2) * max(self.size)) if detectors is None else detectors
-        check_count("detectors", self.detectors, 1)
+        detectors = math.ceil(math.sqrt(2) * max(self.size)) if detectors is None else detectors
+        check_count("detectors", detectors, 1)
+        self.detectors = int(detectors)
         self.angles = angles  # Degrees, on the CPU: they describe A, and take no part in A x.
-        count, column, value = zip(*(self._view(theta) for theta in angles.deg2rad()), strict=True)
-        count, column, value = (
-            torch.cat(count),
-            torch.cat(column),
-            torch.cat(value).to(dtype or torch.get_default_dtype()),
-        )
-        ray, order = torch.arange(len(count)).repeat_interleave(count), column.argsort(stable=True)
-        pixels = torch.bincount(column, minlength=math.prod(self.size))
-        matrices = {"": (count, column, value), "_t": (pixels, ray[order], value[order])}
-        for name, (counts, columns, values) in matrices.items():
-            starts = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
-            parts = {"starts": starts.int(), "columns": columns.int(), "values": values}
-            for part, tensor in parts.items():
-                self.register_buffer(part + name, tensor, persistent=False)
+        dtype = dtype or torch.get_default_dtype()
+        kept = np.float64 if dtype == torch.float64 else np.float32
+        # Angle by angle: only A itself is ever kept.
+        views = (self._view(theta.cos().item(), theta.sin().item()).astype(kept) for theta in angles.deg2rad())
+        M = scipy.sparse.vstack(list(views), "csr")
+        for name, matrix in (("", M), ("_t", M.T.tocsr())):
+            self.register_buffer("starts" + name, torch.from_numpy(matrix.indptr), persistent=False)
+            self.register_buffer("columns" + name, torch.from_numpy(matrix.indices), persistent=False)
+            self.register_buffer("values" + name, torch.from_numpy(matrix.data).to(dtype), persistent=False)
 
-    def _view(self, theta):
-        """The rows of A for one angle: entries in each row [detectors], and their columns and values, row by row."""
+    def _view(self, cos, sin):
+        """The rows of A for one angle, [detectors, H·W], sparse."""
         height, width = self.size
         reach = max(self.detectors, math.ceil(math.hypot(*self.size))) // 2 + 1
-        t = (torch.arange(self.detectors, dtype=torch.float64) - self.detectors // 2)[:, None]
-        s = torch.arange(-reach, reach + 1, dtype=torch.float64)
-        column, row = width // 2 + theta.cos() * t + theta.sin() * s, height // 2 - theta.sin() * t + theta.cos() * s
-        keys, weights = [], []
-        for i in (row.floor(), row.floor() + 1):
-            for j in (column.floor(), column.floor() + 1):
-                weight = (1 - (row - i).abs()) * (1 - (column - j).abs())
+        t = (np.arange(self.detectors) - self.detectors // 2)[:, None]
+        s = np.arange(-reach, reach + 1)
+        column, row = width // 2 + cos * t + sin * s, height // 2 - sin * t + cos * s
+        near = (row > -1) & (row < height) & (column > -1) & (column < width)
+        ray, row, column = near.nonzero()[0].astype(np.int32), row[near], column[near]
+        rays, pixels, weights = [], [], []
+        top, left = np.floor(row), np.floor(column)
+        for i in (top, top + 1):
+            for j in (left, left + 1):
+                weight = (1 - abs(row - i)) * (1 - abs(column - j))
                 inside = (i >= 0) & (i < height) & (j >= 0) & (j < width) & (weight > 0)
-                ray = torch.arange(self.detectors)[:, None]
-                keys.append(((ray * height + i.long()) * width + j.long())[inside])
+                rays.append(ray[inside])
+                pixels.append((i * width + j)[inside].astype(np.int32))
                 weights.append(weight[inside])
-        key, where = torch.unique(torch.cat(keys), return_inverse=True)
-        value = torch.zeros(len(key), dtype=torch.float64).index_add_(0, where, torch.cat(weights))
-        return torch.bincount(key // (height * width), minlength=self.detectors), key % (height * width), value
+        entries = np.concatenate(weights), (np.concatenate(rays), np.concatenate(pixels))
+        return scipy.sparse.csr_array(entries, shape=(self.detectors, height * width))  # It adds up equal entries.
 
-    def _matrix(self, name, shape, dtype):
-        starts, columns, values = (getattr(self, part + name) for part in ("starts", "columns", "values"))
+    def matrix(self, transposed, dtype):
+        """A as a sparse matrix, or its transpose."""
+        names = [part + transposed * "_t" for part in ("starts", "columns", "values")]
+        starts, columns, values = (getattr(self, name) for name in names)
+        shape = len(self.angles) * self.detectors, math.prod(self.size)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Sparse CSR")  # PyTorch calls it beta at every first use.
+            shape = shape[::-1] if transposed else shape
             return torch.sparse_csr_tensor(starts, columns, values.to(dtype), shape, check_invariants=False)
 
-    def _matrices(self, dtype):
-        pixels, rays = math.prod(self.size), len(self.angles) * self.detectors
-        return self._matrix("", (rays, pixels), dtype), self._matrix("_t", (pixels, rays), dtype)
+    def _product(self, x, transposed):
+        learned = has_derivative(self.values) or has_derivative(self.values_t)
+        check(not learned, "A", "a Radon transform whose weights need no gradient", "one that requires it")
+        return _Product.apply(x, self, transposed)
 
     def forward(self, x):
         check_images("x", x, self.values.device)
         check(x.shape[2:] == self.size, "x", f"images of {self.size[0]}×{self.size[1]} pixels", x.shape)
-        y = _Product.apply(x.reshape(-1, math.prod(self.size)).T, *self._matrices(x.dtype)).T
+        y = self._product(x.reshape(-1, math.prod(self.size)).T, False).T
         return y.reshape(*x.shape[:2], len(self.angles), self.detectors).mT.contiguous()
 
     def check_sinogram(self, y):
@@ -116,8 +131,16 @@ class Radon(Operator):
 
     def T(self, y):
         self.check_sinogram(y)
-        x = _Product.apply(y.mT.reshape(-1, len(self.angles) * self.detectors).T, *reversed(self._matrices(y.dtype))).T
+        x = self._product(y.mT.reshape(-1, len(self.angles) * self.detectors).T, True).T
         return x.reshape(*y.shape[:2], *self.size).contiguous()
+
+
+def image_size(size):
+    """(H, W) of `size`: one number for a square, or both. ValueError unless they are positive integers."""
+    both = tuple(size) if isinstance(size, tuple | list | torch.Size) else (size, size)
+    fits = len(both) == 2 and all(isinstance(n, Integral) and n > 0 for n in both)
+    check(fits, "size", "a positive integer or (height, width)", size)
+    return tuple(map(int, both))
 
 
 def filtered_back_projection(y, A):
@@ -160,23 +183,25 @@ class RandomProjections(Operator):
 
     def __init__(self, shape, m, seed=0, dtype=None):
         super().__init__()
-        self.shape, self.m = tuple(shape), m
-        fits = len(self.shape) == 3 and all(isinstance(n, Integral) and n > 0 for n in self.shape)
+        fits = len(shape) == 3 and all(isinstance(n, Integral) and n > 0 for n in shape)
         check(fits, "shape", "[C, H, W], positive integers", list(shape))
         check_count("m", m, 1)
-        generator = torch.Generator().manual_seed(seed)
-        M = torch.randn(m, math.prod(self.shape), generator=generator, dtype=torch.float64) / math.sqrt(m)
+        self.shape, self.m = tuple(map(int, shape)), int(m)
+        size = self.m, math.prod(self.shape)
+        M = torch.randn(size, generator=as_generator(seed), dtype=torch.float64) / math.sqrt(m)
         self.register_buffer("matrix", M.to(dtype or torch.get_default_dtype()))
 
     def forward(self, x):
         check_images("x", x, self.matrix.device)
         check(x.shape[1:] == self.shape, "x", f"images of shape {list(self.shape)}", x.shape)
-        return (x.flatten(1) @ self.matrix.to(x.dtype).T)[:, None, None]
+        with without_autocast(x):
+            return (x.flatten(1) @ self.matrix.to(x.dtype).T)[:, None, None]
 
     def T(self, y):
         check_images("y", y, self.matrix.device)
         check(y.shape[1:] == (1, 1, self.m), "y", f"shape [B, 1, 1, {self.m}]", y.shape)
-        return (y.flatten(1) @ self.matrix.to(y.dtype)).reshape(-1, *self.shape)
+        with without_autocast(y):
+            return (y.flatten(1) @ self.matrix.to(y.dtype)).reshape(-1, *self.shape)
 
 
 class SubsampledTransform(Operator):
@@ -194,20 +219,18 @@ class SubsampledTransform(Operator):
         ValueError: size, fraction or transform are not as above; x or y does not fit.
     """
 
-    gram = 1.0
+    gram_diagonal = 1.0
 
     def __init__(self, size, fraction, transform=None, signs=True, seed=0):
         super().__init__()
-        self.size = tuple(size) if isinstance(size, tuple | list | torch.Size) else (size, size)
-        fits = len(self.size) == 2 and all(isinstance(n, Integral) and n > 0 for n in self.size)
-        check(fits, "size", "a positive integer or (height, width)", size)
+        self.size = image_size(size)
         check(isinstance(fraction, Real) and 0 < fraction <= 1, "fraction", "a number in (0, 1]", fraction)
-        pixels, self.transform = math.prod(self.size), DCT() if transform is None else transform
-        gram = getattr(self.transform, "gram", None)
-        check(isinstance(gram, Real) and abs(gram - 1) < 1e-9, "transform", "an orthonormal one, with gram = 1", gram)
+        self.transform = DCT() if transform is None else transform
+        check_orthonormal("transform", self.transform)
+        pixels = math.prod(self.size)
         self.m = round(fraction * pixels)
         check(self.m > 0, "fraction", f"at least one of {pixels} coefficients", fraction)
-        generator = torch.Generator().manual_seed(seed)
+        generator = as_generator(seed)
         values = torch.randint(2, self.size, generator=generator) * 2.0 - 1 if signs else torch.ones(self.size)
         kept = torch.randperm(pixels, generator=generator)[: self.m].sort().values
         self.register_buffer("signs", values, persistent=False)

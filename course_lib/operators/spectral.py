@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from course_lib.common import check, check_images
-from course_lib.operators.base import Operator
+from course_lib.operators.base import Operator, without_autocast
 
 
 class SpectralResponse(Operator):
@@ -43,12 +43,14 @@ class SpectralResponse(Operator):
 
     def _solve(self, r, rho, *options):
         # RRᵀ = U diag(s²) Uᵀ, the same in each pixel: (AAᵀ + ρI)⁻¹ divides by s² + ρ in the basis U.
-        values, U = torch.linalg.eigh((self.R @ self.R.T).to(r.dtype))
+        with without_autocast(r):
+            values, U = torch.linalg.eigh((self.R @ self.R.T).to(r.dtype))
         return self.T(_mix(U, _mix(U.T, r) / (values.clamp_min(0)[:, None, None] + rho)))
 
 
 def _mix(R, x):
-    return torch.einsum("mb,nbhw->nmhw", R.to(x.dtype), x)
+    with without_autocast(x):
+        return torch.einsum("mb,nbhw->nmhw", R.to(x.dtype), x)
 
 
 class Subsample(Operator):
@@ -56,13 +58,13 @@ class Subsample(Operator):
     `Subsample(k) @ Blur(kernel)`, it is a camera with large pixels. ValueError unless k fits.
     """
 
-    gram = 1.0
+    gram_diagonal = 1.0
 
     def __init__(self, factor):
         """`factor` is k, a positive integer, which must divide the H and W of images."""
         super().__init__()
         check(isinstance(factor, Integral) and factor > 0, "factor", "a positive integer", factor)
-        self.factor = factor
+        self.factor = int(factor)
 
     def forward(self, x):
         check_images("x", x)

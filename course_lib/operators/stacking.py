@@ -2,12 +2,11 @@
 
 import itertools
 import math
-from numbers import Real
 
 import torch
 
 from course_lib.common import check, check_count, check_images
-from course_lib.operators.base import Operator
+from course_lib.operators.base import Operator, check_orthonormal
 from course_lib.operators.transforms import Shift
 
 
@@ -34,7 +33,6 @@ class Stack(Operator):
             self.shape, self.shapes = tuple(shape), [part.shape[1:] for part in parts]
 
     def forward(self, x):
-        check_images("x", x)
         parts = [A(x) for A in self.operators]
         if self.shape:
             check(x.shape[1:] == self.shape, "x", f"images of shape {list(self.shape)}", x.shape)
@@ -61,11 +59,11 @@ class Stack(Operator):
 def tight_frame(*bases):
     """W x = (W₁ x, …, W_K x) / √K for orthonormal bases W_k: a redundant frame with WᵀW = I, a `Stack`. Its adjoint is
     a left inverse, but WWᵀ ≠ I: most coefficients [B, K C, H, W] are those of no image. ValueError without bases, or
-    for one whose `gram` is not 1.
+    for one whose `gram_diagonal` is not 1.
     """
-    grams = [getattr(W, "gram", None) for W in bases]
-    orthonormal = [isinstance(gram, Real) and abs(gram - 1) < 1e-9 for gram in grams]
-    check(bases and all(orthonormal), "bases", "one or more orthonormal transforms, with gram = 1", grams)
+    check(bases, "bases", "one or more orthonormal transforms", bases)
+    for W in bases:
+        check_orthonormal("bases", W)
     return Stack(*(len(bases) ** -0.5 * W for W in bases))
 
 

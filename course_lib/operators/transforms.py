@@ -1,26 +1,15 @@
 """Orthonormal transforms W, WᵀW = I: cosines, wavelets, shifts. Their adjoint is their inverse."""
 
 import functools
-import math
 from numbers import Integral
 
 import numpy as np
+import pywt
+import scipy.fft
 import torch
 
 from course_lib.common import check, check_count, check_images
-from course_lib.operators.base import Operator
-
-
-def _kept(x, build, *arguments):
-    """The matrix build(*arguments) in the dtype and on the device of x, computed once."""
-    return _build(x.dtype, x.device, build, *arguments)
-
-
-@functools.lru_cache(maxsize=64)
-def _build(dtype, device, build, *arguments):
-    # A tensor made in inference mode could not be used under autograd later.
-    with torch.inference_mode(False), torch.no_grad():
-        return build(*arguments).to(device, dtype)
+from course_lib.operators.base import Operator, without_autocast
 
 
 class DCT(Operator):
@@ -29,44 +18,50 @@ class DCT(Operator):
     C_n is `cosines(n)`. Coefficient (0, 0) is √(HW) times the mean.
     """
 
-    gram = 1.0
+    gram_diagonal = 1.0
 
     def forward(self, x):
         check_images("x", x)
-        rows, columns = (_kept(x, cosines, n) for n in x.shape[2:])
-        return rows @ x @ columns.T
+        rows, columns = _cosines_of(x.shape[2], x.shape[3], x.dtype, x.device)
+        with without_autocast(x):
+            return rows @ x @ columns.T
 
     def T(self, y):
         check_images("y", y)
-        rows, columns = (_kept(y, cosines, n) for n in y.shape[2:])
-        return rows.T @ y @ columns
+        rows, columns = _cosines_of(y.shape[2], y.shape[3], y.dtype, y.device)
+        with without_autocast(y):
+            return rows.T @ y @ columns
 
 
 def cosines(n):
     """C with C(k, i) = c_k cos(π (2i + 1) k / 2n), c_0 = √(1/n), c_k = √(2/n): [n, n], float64, C Cᵀ = I."""
     check_count("n", n, low=1)
-    k, i = torch.arange(n, dtype=torch.float64)[:, None], torch.arange(n, dtype=torch.float64)
-    C = (2 / n) ** 0.5 * torch.cos(math.pi * (2 * i + 1) * k / (2 * n))
-    C[0] = n**-0.5
-    return C
+    return torch.from_numpy(scipy.fft.dct(np.eye(n), norm="ortho", axis=0))
 
 
-@functools.cache
+# The matrices of the last few sizes are kept. One made in inference mode could not be used under autograd later.
+@functools.lru_cache(maxsize=4)
+@torch.inference_mode(False)
+def _cosines_of(height, width, dtype, device):
+    """C_H and C_W."""
+    return [cosines(n).to(device, dtype) for n in (height, width)]
+
+
+@functools.lru_cache(maxsize=4)
+@torch.inference_mode(False)
+def _wavelet_steps(height, width, levels, wavelet, dtype, device):
+    """Of each level: the matrices for columns and rows, and height and width of the corner where it works."""
+    corners = [[n >> level if n > 1 else 1 for n in (height, width)] for level in range(levels)]
+    return [(*(wavelet_step(n, wavelet).to(device, dtype) for n in corner), *corner) for corner in corners]
+
+
 def daubechies(name):
-    """The low-pass filter h of `haar` (`db1`), `db2`, …, `db10`: float64 [2N], Σ h = √2, with N vanishing moments.
-
-    |ĥ|² is a polynomial in y = sin²(ω/2); h takes its roots inside the unit circle (Daubechies, *Ten Lectures on
-    Wavelets*, 1992, § 6.1). ValueError for another name.
+    """The low-pass filter h of `haar` (`db1`), `db2`, …, `db10` (Daubechies, *Ten Lectures on Wavelets*, 1992): float64
+    [2N], Σ h = √2, with N vanishing moments. ValueError for another name.
     """
-    names = {"haar": 1} | {f"db{N}": N for N in range(1, 11)}
-    check(name in names, "wavelet", f"one of {list(names)}", repr(name))
-    N = names[name]
-    roots = [-1.0] * N
-    for y in np.roots([math.comb(N - 1 + k, k) for k in range(N)][::-1]):
-        # y = (2 − z − 1/z) / 4: each y has two z, one the inverse of the other.
-        roots.append(min(np.roots([1, 4 * y - 2, 1]), key=abs))
-    h = np.poly(roots).real
-    return torch.from_numpy(math.sqrt(2) * h / h.sum())
+    names = ["haar", *(f"db{N}" for N in range(1, 11))]
+    check(name in names, "wavelet", f"one of {names}", repr(name))
+    return torch.tensor(pywt.Wavelet(name).rec_lo, dtype=torch.float64)
 
 
 def wavelet_step(n, name):
@@ -100,34 +95,34 @@ class Wavelet(Operator):
         ValueError: another wavelet or number of levels; sizes that do not divide.
     """
 
-    gram = 1.0
+    gram_diagonal = 1.0
 
     def __init__(self, wavelet="db4", levels=3):
         super().__init__()
         daubechies(wavelet)
         check_count("levels", levels)
-        self.wavelet, self.levels = wavelet, levels
+        self.wavelet, self.levels = wavelet, int(levels)
 
     def forward(self, x):
         for rows, columns, height, width in self._steps("x", x):
-            corner = rows @ x[..., :height, :width] @ columns.T
+            with without_autocast(x):
+                corner = rows @ x[..., :height, :width] @ columns.T
             x = _with_corner(x, corner)
         return x
 
     def T(self, y):
         for rows, columns, height, width in reversed(self._steps("y", y)):
-            corner = rows.T @ y[..., :height, :width] @ columns
+            with without_autocast(y):
+                corner = rows.T @ y[..., :height, :width] @ columns
             y = _with_corner(y, corner)
         return y
 
     def _steps(self, name, x):
-        """The matrices for rows and columns, and the height and width of the corner, level by level."""
         check_images(name, x)
-        size, factor = tuple(x.shape[2:]), 2**self.levels
-        fits = all(n == 1 or n % factor == 0 for n in size)
+        factor = 2**self.levels
+        fits = all(n == 1 or n % factor == 0 for n in x.shape[2:])
         check(fits, name, f"height and width divisible by {factor} (levels={self.levels})", x.shape)
-        corners = [[n >> level if n > 1 else 1 for n in size] for level in range(self.levels)]
-        return [(*(_kept(x, wavelet_step, n, self.wavelet) for n in corner), *corner) for corner in corners]
+        return _wavelet_steps(*x.shape[2:], self.levels, self.wavelet, x.dtype, x.device)
 
 
 def _with_corner(x, corner):
@@ -143,13 +138,13 @@ class Shift(Operator):
     are integers.
     """
 
-    gram = 1.0
+    gram_diagonal = 1.0
 
     def __init__(self, rows, columns):
         super().__init__()
         for name, value in (("rows", rows), ("columns", columns)):
             check(isinstance(value, Integral), name, "an integer", value)
-        self.rows, self.columns = rows, columns
+        self.rows, self.columns = int(rows), int(columns)
 
     def forward(self, x):
         check_images("x", x)

@@ -82,12 +82,12 @@ def check_null_part(answer):
     back, value = A.T(A(x)), call(answer, A, x)
     tensor_like(value, x, "the null part")
     wrong = {
-        "that is the part that A sees, A⁺A x. Subtract it from x.": back / A.gram,
-        "that is AᵀA x: divide by A.gram to get what A sees, and subtract that from x.": back,
-        "A of it is not 0: divide AᵀA x by A.gram before you subtract.": x - back,
-        "multiplied where it should be divided: A⁺ = Aᵀ / gram.": x - A.gram * back,
-        "the sign: x minus what A sees.": back / A.gram - x,
+        "that is the part that A sees, A⁺A x. Subtract it from x.": back / A.gram_diagonal,
+        "that is AᵀA x: divide by A.gram_diagonal to get what A sees, and subtract that from x.": back,
+        "A of it is not 0: divide AᵀA x by A.gram_diagonal before you subtract.": x - back,
+        "multiplied where it should be divided: A⁺ = Aᵀ / gram_diagonal.": x - A.gram_diagonal * back,
+        "the sign: x minus what A sees.": back / A.gram_diagonal - x,
     }
-    compare(value, x - back / A.gram, wrong, "A of your image is not 0, or x minus it is not what A sees.")
+    compare(value, x - back / A.gram_diagonal, wrong, "A of your image is not 0, or x minus it is not what A sees.")
     A = SubsampledTransform((4, 6), 0.5)
-    expect(close(call(answer, A, x), x - A.T(A(x))), "right for Downsample(2) only: use A.T, A and A.gram.")
+    expect(close(call(answer, A, x), x - A.T(A(x))), "right for Downsample(2) only: use A.T, A and A.gram_diagonal.")
