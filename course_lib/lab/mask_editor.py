@@ -4,20 +4,19 @@
 recommends, as images that arrive while L-BFGS goes on. `MaskEditor` connects it to a board of buttons.
 """
 
-import html
-import io
-
 import ipywidgets
+import numpy as np
 import torch
 from PIL import Image
 
 from course_lib.common import check, check_calls, check_count, check_images
-from course_lib.data import observe
-from course_lib.lab.widgets import display_with_picture, png
+from course_lib.data import observe, open_picture
+from course_lib.lab.widgets import Message, closing_figures, display_with_picture, png
 from course_lib.operators import Mask, random_mask
 from course_lib.plots import show
 from course_lib.reconstruction import bayesian, map_objective, synthesis_objective, warm_start
-from course_lib.solvers.smooth import BatchedLBFGS
+from course_lib.solvers.base import states
+from course_lib.solvers.smooth import LBFGS
 
 BLOCKS = 8
 """Blocks in a row and in a column of the board."""
@@ -50,20 +49,17 @@ def preset(name, size=64):
 
 
 def mask_of_picture(content, size=64):
-    """The mask of a picture, the bytes of an image file: dark pixels are hidden, bright and transparent ones observed.
+    """The mask of a picture: dark pixels are hidden, bright and transparent ones observed.
+
+    Args:
+        content: the bytes of an image file, or what else `data.open_picture` takes.
 
     Returns bool, [1, size, size], True = observed; the picture is resized. ValueError if it cannot be read.
     """
     check_count("size", size, low=1)
-    try:
-        with Image.open(io.BytesIO(content)) as picture:
-            layers = picture.convert("RGBA")
-    except Exception as error:  # Pillow's readers raise errors of many kinds for a broken file
-        got = f"{len(content)} bytes that Pillow cannot read" if isinstance(content, bytes) else type(content).__name__
-        raise ValueError(f"picture: expected an image file such as PNG or JPEG, got {got}") from error
-    paper = Image.new("RGBA", layers.size, "white")
-    grey = Image.alpha_composite(paper, layers).convert("L").resize((size, size), Image.Resampling.BOX)
-    return torch.frombuffer(bytearray(grey.tobytes()), dtype=torch.uint8).reshape(1, size, size) >= 128
+    grey = open_picture(content) @ np.array([0.299, 0.587, 0.114], np.float32)
+    grey = Image.fromarray(grey).resize((size, size), Image.Resampling.BOX)
+    return torch.from_numpy(np.array(grey))[None] >= 0.5
 
 
 def check_mask(mask, x):
@@ -85,11 +81,11 @@ def hidden_psnr(image, x, mask):
 
 def descend(objective, start, steps, every):
     """Yield (steps made, iterate) every few steps of one run of L-BFGS, and after the last one."""
-    run = BatchedLBFGS(objective, start, 10, 1e-5, None)
-    for k in range(1, steps + 1):
-        run.step()
-        if k % every == 0 or k == steps:
-            yield k, run.x.reshape(start.shape)
+    run = LBFGS(objective, start, memory=10, tolerance=1e-5, initial_step=None)
+    for k, state in enumerate(states(run.step, run.start, steps, run.start["converged"])):
+        if 0 < k < steps and k % every == 0:
+            yield k, state["x"]
+    yield steps, state["x"]
 
 
 def fill(x, mask, model, sigma=0.01, steps=(45, 30), every=10):
@@ -153,25 +149,28 @@ class MaskEditor(ipywidgets.VBox):
         check(start in PRESETS, "start", f"one of {list(PRESETS)}", repr(start))
         self.x, self.model, self.options, self.images = x, model, options, {}
         self.quiet, self.mask = False, preset(start, x.shape[-1])
-        size = ipywidgets.Layout(width="36px", height="30px", padding="0", margin="0")
-        looks = {"layout": size, "style": ipywidgets.ToggleButton().style}  # shared: a stored notebook keeps them once
-        self.board = [self.block(row, column, looks) for row in range(BLOCKS) for column in range(BLOCKS)]
         self.presets = [
             self.press(name, lambda _, name=name: self.set_mask(preset(name, x.shape[-1]))) for name in PRESETS
         ]
         self.run = self.press("reconstruct", self.reconstruct, button_style="primary")
         self.upload = ipywidgets.FileUpload(accept="image/*", description="your picture", tooltip="dark pixels hide")
         self.upload.observe(self.read_upload, "value")
-        self.progress, self.message = ipywidgets.FloatProgress(max=1.0), ipywidgets.HTML()
+        self.progress, self.message = ipywidgets.FloatProgress(max=1.0), Message()
         self.picture = ipywidgets.Image(format="png", layout=ipywidgets.Layout(width="fit-content"))
         self.picture.add_class("course-picture")
-        grid = {"grid_template_columns": f"repeat({BLOCKS}, 36px)", "grid_gap": "2px", "align_content": "flex-start"}
-        board = ipywidgets.GridBox(self.board, layout=ipywidgets.Layout(**grid))
         controls = [ipywidgets.HBox(self.presets[:3]), ipywidgets.HBox(self.presets[3:])]
         controls += [self.upload, self.run, self.progress, self.message]
         beside = ipywidgets.VBox(controls, layout=ipywidgets.Layout(align_items="flex-start", margin="0 0 0 20px"))
-        super().__init__([ipywidgets.HBox([board, beside]), self.picture])
+        super().__init__([ipywidgets.HBox([self.make_board(), beside]), self.picture])
         self.set_mask(self.mask)
+
+    def make_board(self):
+        """The grid of toggle buttons, which are in `board`, row by row."""
+        size = ipywidgets.Layout(width="36px", height="30px", padding="0", margin="0")
+        looks = {"layout": size, "style": ipywidgets.ToggleButton().style}  # shared: a stored notebook keeps them once
+        self.board = [self.block(row, column, looks) for row in range(BLOCKS) for column in range(BLOCKS)]
+        grid = {"grid_template_columns": f"repeat({BLOCKS}, 36px)", "grid_gap": "2px", "align_content": "flex-start"}
+        return ipywidgets.GridBox(self.board, layout=ipywidgets.Layout(**grid))
 
     def press(self, name, action, **options):
         """A button that calls an action."""
@@ -205,7 +204,8 @@ class MaskEditor(ipywidgets.VBox):
                 button.tooltip = f"row {k // BLOCKS + 1}, column {k % BLOCKS + 1}: {word}"
         finally:
             self.quiet = False
-        self.message.value, self.progress.value = f"{1 - mask.float().mean().item():.0%} of the pixels are hidden.", 0.0
+        self.progress.value = 0.0
+        self.message.say(f"{1 - mask.float().mean().item():.0%} of the pixels are hidden.")
         self.redraw()
 
     def read_upload(self, change):
@@ -214,20 +214,22 @@ class MaskEditor(ipywidgets.VBox):
             try:
                 self.set_mask(mask_of_picture(bytes(change["new"][0]["content"]), self.x.shape[-1]))
             except ValueError as error:
-                self.message.value = f"<b>{html.escape(str(error))}</b>"
+                self.message.say(str(error), bold=True)
             self.upload.value = ()  # so that the same file can be chosen again
 
     def reconstruct(self, _=None):
-        """Fill the hole; the picture follows stage by stage."""
+        """Fill the hole; the picture follows stage by stage. Errors are said; but for a ValueError, raised too."""
         self.run.disabled = True
         try:
             for name, done, image in fill(self.x, self.mask, self.model, **self.options):
                 self.images[name], self.progress.value = image, done
-                self.message.value = f"{name}: {done:.0%} of the work is done."
+                self.message.say(f"{name}: {done:.0%} of the work is done.")
                 self.redraw()
-            self.message.value = "The numbers are the PSNR of what was hidden."
-        except ValueError as error:
-            self.message.value = f"<b>{html.escape(str(error))}</b>"
+            self.message.say("The numbers are the PSNR of what was hidden.")
+        except Exception as error:
+            self.message.say(str(error), bold=True)
+            if not isinstance(error, ValueError):
+                raise
         finally:
             self.run.disabled = False
 
@@ -239,7 +241,8 @@ class MaskEditor(ipywidgets.VBox):
             found = self.images.get(name)
             images.append(torch.ones_like(self.x) if found is None else found)
             titles.append(name if found is None else f"{name}: {hidden_psnr(found, self.x, self.mask):.1f} dB")
-        self.picture.value = png(show([*images, self.x], [*titles, "truth"], size=1.8))
+        with closing_figures():
+            self.picture.value = png(show([*images, self.x], [*titles, "truth"], size=1.8))
 
 
 def edit_mask(x, model, start="one eye", **options):

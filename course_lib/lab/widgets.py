@@ -5,8 +5,10 @@ The picture of the starting values is also stored in the notebook as a plain out
 """
 
 import base64
+import html
 import io
 import math
+from contextlib import contextmanager
 
 import ipywidgets
 import matplotlib.pyplot as plt
@@ -21,8 +23,27 @@ def png(figure, dpi=90):
     """A figure as the bytes of a PNG file."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=dpi)
-    plt.close(figure)
     return buffer.getvalue()
+
+
+@contextmanager
+def closing_figures():
+    """Close what pyplot has opened within the block, also where the block fails half-way through a figure."""
+    before = plt.get_fignums()
+    try:
+        yield
+    finally:
+        for number in set(plt.get_fignums()) - set(before):
+            plt.close(number)
+
+
+class Message(ipywidgets.HTML):
+    """A line that a widget says. It is told text: what looks like markup is shown, not followed."""
+
+    def say(self, text, bold=False):
+        """Show a text in place of the last one."""
+        text = html.escape(text)
+        self.value = f"<b>{text}</b>" if bold else text
 
 
 def choice(values, start=None, label="", format=str):
@@ -61,7 +82,7 @@ class Explorer(ipywidgets.VBox):
     def __init__(self, draw, alt, **controls):
         check_calls("draw", draw, "__call__")
         self.draw, self.controls, self.pictures = draw, controls, {}
-        self.picture, self.message = ipywidgets.Image(format="png"), ipywidgets.HTML()
+        self.picture, self.message = ipywidgets.Image(format="png"), Message()
         self.picture.add_class("course-picture")
         self.picture.layout = ipywidgets.Layout(width="fit-content")
         super().__init__([*controls.values(), self.picture, self.message])
@@ -80,10 +101,12 @@ class Explorer(ipywidgets.VBox):
         key = tuple(self.values.values())
         try:
             if key not in self.pictures:
-                self.pictures[key] = png(self.draw(**self.values))
-            self.picture.value, self.message.value = self.pictures[key], ""
+                with closing_figures():
+                    self.pictures[key] = png(self.draw(**self.values))
+            self.picture.value = self.pictures[key]
+            self.message.say("")
         except Exception as error:
-            self.message.value = f"<b>{type(error).__name__}</b>: {error}"
+            self.message.say(f"{type(error).__name__}: {error}", bold=True)
             raise
 
 
