@@ -81,7 +81,7 @@ def test_the_loss_goes_down(folders, tmp_path):
     rows = train(recipe(**options), folders[:1], tmp_path, every=15).rows
     for kind in ("train", "validation"):
         losses = [row[kind] for row in rows]
-        assert len(losses) == 4 and losses == sorted(losses, reverse=True) and losses[-1] < losses[0] - 0.2
+        assert len(losses) == 4 and max(losses[2:]) < losses[1] < losses[0] and losses[-1] < losses[0] - 0.2
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -104,7 +104,7 @@ def test_a_run_leaves_a_log_samples_and_a_checkpoint(undisturbed):
     assert list(rows[0]) == ["step", "minutes", "train", "validation"]
     assert Image.open(undisturbed / "samples_000012.png").size == (64, 16)
     about = read_checkpoint(undisturbed / CHECKPOINT)[0]
-    assert [entry["images"] for entry in about["data"]] == [57, 38]
+    assert [entry["images"] for entry in about["data"]] == [54, 36]
 
 
 class Killed(Exception):
@@ -197,7 +197,7 @@ def test_each_recipe_fits_its_model(name):
 def test_photographs_join_the_folders(folders):
     r = recipe(photographs=30)
     sets = training.load_sets(folders, r)
-    assert [len(s) for s in sets] == [57, 38, 30] and {s.shape[1:] for s in sets} == {(3, 8, 8)}
+    assert [len(s) for s in sets] == [54, 36, 30] and {s.shape[1:] for s in sets} == {(3, 8, 8)}
     assert torch.equal(sets[2], photograph_crops("train", 30, 8, seed=r.seed))
     faces = load_folder(folders[0], "validation", 8)
     validation = training.load_validation(folders, r)
@@ -224,16 +224,44 @@ def test_a_run_may_start_from_weights_of_the_package(folders, tmp_path, monkeypa
     for model in (tuned.model, tuned.average):
         for value, expected in zip(model.state_dict().values(), first.average.state_dict().values(), strict=True):
             torch.testing.assert_close(value, expected, atol=1e-6, rtol=0)
-    with pytest.raises(ValueError, match="start: expected weights of glow"):
-        train(recipe(config=CONFIG | {"steps": 1}, start="small"), folders, tmp_path / "other")
+    for change in ({"steps": 1}, {"widths": [6, 7]}, {"scale": "additive"}):
+        with pytest.raises(ValueError, match="start: expected weights of glow"):
+            train(recipe(config=CONFIG | change, start="small"), folders, tmp_path / "other")
     with pytest.raises(FileNotFoundError, match="no weights called 'none'"):
         train(recipe(start="none"), folders, tmp_path / "none")
     assert not (tmp_path / "none" / CHECKPOINT).exists()
 
 
-@pytest.mark.parametrize("change", [{"steps": 0}, {"batch": -1}, {"lr": math.nan}, {"ema": 1.1}, {"noise": -0.1}])
+def test_a_flow_with_another_scale_may_start_from_the_same_weights(folders, tmp_path, monkeypatch, capsys):
+    """The volume-preserving flow has the parameters of the bounded one, and starts from it; `export` writes it."""
+    first = train(recipe(), folders, tmp_path / "bounded")
+    weights.save_model(first.average, "small", {}, tmp_path / "weights", half=False)
+    monkeypatch.setattr(loop, "load_state", lambda name: weights.load_state(name, tmp_path / "weights"))
+    r = recipe(config=CONFIG | {"scale": "volume_preserving"}, start="small", steps=1, lr=0.0)
+    tuned = train(r, folders, tmp_path / "run")
+    for key, value in first.average.state_dict().items():
+        torch.testing.assert_close(tuned.model.state_dict()[key], value, atol=1e-6, rtol=0)
+    assert main(["export", str(tmp_path / "run"), "preserving", "--folder", str(tmp_path)]) == 0
+    model, x = load_model("preserving", folder=tmp_path), torch.rand(2, 3, 8, 8)
+    assert model.config["scale"] == "volume_preserving"
+    logdet = model.encode_with_logdet(x)[1]
+    torch.testing.assert_close(logdet[0], logdet[1])
+
+
+@pytest.mark.parametrize("level", [0, 128, 255])
+def test_images_of_a_single_value_train(tmp_path, level):
+    for i in range(20):
+        Image.new("RGB", (8, 8), (level,) * 3).save(tmp_path / f"{i:02d}.png")
+    run = train(recipe(steps=2), [tmp_path], tmp_path / "run")
+    assert math.isfinite(run.rows[-1]["validation"])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"steps": 0}, {"batch": -1}, {"seed": 2**32}, {"lr": math.nan}, {"ema": 1.1}, {"noise": -0.1}, {"warmup": 0.5}],
+)
 def test_a_recipe_out_of_range_is_refused(change):
-    with pytest.raises(ValueError, match=rf"{next(iter(change))}: expected a number from"):
+    with pytest.raises(ValueError, match=rf"{next(iter(change))}: expected a.* (number|integer)"):
         recipe(**change)
 
 
@@ -246,6 +274,12 @@ def test_bad_arguments_are_named(folders, tmp_path, monkeypatch):
         train(recipe(), [], tmp_path)
     with pytest.raises(FileNotFoundError, match=r"folder: .*nowhere is not a folder"):
         train(recipe(), [tmp_path / "nowhere"], tmp_path / "out")
+    with pytest.raises(ValueError, match="data: expected a list of folders, got 'faces'"):
+        train(recipe(), "faces", tmp_path)
+    monkeypatch.setenv("RANK", "none")
+    with pytest.raises(ValueError, match="RANK: expected an integer in the environment, as torchrun sets it"):
+        train(recipe(), folders, tmp_path)
+    monkeypatch.setenv("RANK", "")
     monkeypatch.setenv("WORLD_SIZE", "3")
     with pytest.raises(ValueError, match="batch: expected a multiple of 3 processes, got 8"):
         train(recipe(), folders, tmp_path)
@@ -379,6 +413,37 @@ def test_mixed_precision_trains_and_averages_in_float32(folders, tmp_path):
     assert run.average.levels[0][0].coupling.net.precision is None and math.isfinite(run.rows[-1]["validation"])
 
 
+@pytest.mark.parametrize(("seconds", "chosen"), [(0.5, torch.bfloat16), (0.9, None), (13.0, None)])
+def test_auto_measures_on_a_cpu_which_precision_is_faster(folders, tmp_path, monkeypatch, capsys, seconds, chosen):
+    """By a stand-in for the clock: 1 s in float32, and so many in bfloat16."""
+    measured = []
+
+    def seconds_of(objective, x):
+        measured.append(objective.model.levels[0][0].coupling.net.precision)
+        objective(x).backward()
+        return 1.0 if measured[-1] is None else seconds
+
+    monkeypatch.setattr(loop, "seconds_of", seconds_of)
+    run = train(recipe(steps=2), folders, tmp_path / "auto", precision="auto")
+    assert set(measured) == {None, torch.bfloat16}
+    assert run.model.levels[0][0].coupling.net.precision == chosen
+    words = f"precision: {'bfloat16' if chosen else 'float32'}, for 8 images forward and back take 1 s in float32"
+    assert words in capsys.readouterr().out
+    train(recipe(steps=2), folders, tmp_path / "told", precision=chosen)
+    assert_same_run(tmp_path / "auto", tmp_path / "told")
+
+
+def test_auto_is_float32_for_a_model_that_knows_no_other(tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "seconds_of", None)
+    assert train(replace(DRAWS, steps=1), [], tmp_path, precision="auto").step == 1
+
+
+def test_one_measurement_takes_a_positive_time(folders):
+    run = Run(recipe(), "unused")
+    assert loop.seconds_of(Objective(run.model, "glow"), torch.rand(2, 3, 8, 8)) > 0
+    assert run.model.levels[0][0].actnorm.bias.grad is not None
+
+
 class Noisy(nn.Module):
     """A model of another kind: its loss draws random numbers, it has a buffer that training changes, and no samples."""
 
@@ -497,18 +562,17 @@ def test_two_processes_and_the_command_line_are_one_process(folders, tmp_path):
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         group = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(s.getsockname()[1])}
-    line = ["train", "glow", "--data", *folders, *OPTIONS, "--device", "cpu", "--out", tmp_path / "two", "--steps", 3]
+    line = ["train", "glow", "--data", *folders, *OPTIONS, "--device", "cpu", "--precision", "fp32"]
+    line += ["--out", tmp_path / "two", "--steps", 3]
     processes = [command(*line, RANK=str(rank), LOCAL_RANK=str(rank), **group) for rank in range(2)]
-    failing = command("train", "glow", "--data", tmp_path / "nowhere", "--out", tmp_path / "none")
     train(recipe(steps=3, warmup=300), folders, tmp_path / "one")
     try:
-        outputs = [process.communicate(timeout=300) for process in (*processes, failing)]
+        outputs = [process.communicate(timeout=300) for process in processes]
     finally:
-        for process in (*processes, failing):
+        for process in processes:
             process.kill()
-    assert [p.returncode for p in (*processes, failing)] == [0, 0, 2], outputs
+    assert [p.returncode for p in processes] == [0, 0], outputs
     assert "step 3 of 3" in outputs[0][0] and outputs[1][0] == ""
-    assert outputs[2][1].startswith("error: folder: ") and outputs[2][1].count("\n") == 1
     (rows, one), (other_rows, two) = contents(tmp_path / "one"), contents(tmp_path / "two")
     assert rows[0]["validation"] == pytest.approx(other_rows[0]["validation"], abs=2e-4)
     for kind in ("exp_avg", "exp_avg_sq"):
@@ -537,7 +601,7 @@ def test_export_measures_and_writes_the_average(folders, tmp_path, undisturbed, 
     about = json.loads((tmp_path / "tiny.json").read_text(encoding="utf-8"))
     assert about["note"] == "for a test" and about["steps"] == 12 and len(about["date"]) == 10
     assert about["training"]["batch"] == 8 and about["training"]["noise"] == about["validation"]["noise"] == 0.02
-    assert about["data"] == [{"folder": f.name, "images": n} for f, n in zip(folders, (57, 38), strict=True)]
+    assert about["data"] == [{"folder": f.name, "images": n} for f, n in zip(folders, (54, 36), strict=True)]
     model = load_model("tiny", folder=tmp_path)
     assert about["parameters"] == sum(p.numel() for p in model.parameters())
     images = load_folder(folders[0], "validation", 8)
@@ -559,7 +623,7 @@ def test_export_measures_and_writes_the_average(folders, tmp_path, undisturbed, 
         (["export", "{run}", "x", "--folder", "{tmp}", "--data", "{tmp}"], "error: folder: {tmp} holds no image"),
         (
             ["train", "glow", "--data", "{tmp}", "--out", "{tmp}", "--batch", "0"],
-            "error: batch: expected a number from 1",
+            "error: batch: expected an integer >= 1, got 0",
         ),
         (
             ["train", "glow", "--data", "{tmp}", "--out", "{tmp}", "--size", "30"],

@@ -19,10 +19,12 @@ DRAWN = {"lista": sparse_codes}
 
 def check_data(folders, recipe):
     """Raise ValueError unless there is something to train on: folders, photographs, or what the recipe draws itself."""
-    if recipe.model in DRAWN and (folders or recipe.photographs):
-        raise ValueError(f"data: expected no images, {recipe.model} trains on what it draws; got {list(folders)}")
-    if not folders and not recipe.photographs and recipe.model not in DRAWN:
-        raise ValueError("data: expected at least one folder of images, got none")
+    check(isinstance(folders, list | tuple), "data", "a list of folders", repr(folders))
+    if recipe.model in DRAWN:
+        given = [*map(str, folders), *["photographs"] * (recipe.photographs > 0)]
+        check(not given, "data", f"no images, {recipe.model} trains on what it draws", given)
+    else:
+        check(folders or recipe.photographs, "data", "at least one folder of images", "none")
 
 
 def as_the_model(images, recipe):
@@ -35,7 +37,8 @@ def load_sets(folders, recipe):
     for a model in `DRAWN`."""
     size = recipe.config.get("size", 64)
     sets = [load_folder(folder, "train", size) for folder in folders]
-    sets += [photograph_crops("train", recipe.photographs, size, recipe.seed)] if recipe.photographs else []
+    if recipe.photographs:
+        sets.append(photograph_crops("train", recipe.photographs, size, recipe.seed))
     return [as_the_model(images, recipe) for images in sets]
 
 
@@ -47,30 +50,39 @@ def load_validation(folders, recipe):
         return DRAWN[recipe.model](recipe.config, 2000, torch.Generator().manual_seed(1))
     size = recipe.config.get("size", 64)
     sets = [load_folder(folder, "validation", size) for folder in folders[:1]]
-    count = len(sets[0]) if sets else min(250, recipe.photographs)
-    sets += [photograph_crops("validation", count, size)] if recipe.photographs else []
+    if recipe.photographs:
+        count = len(sets[0]) if sets else min(250, recipe.photographs)
+        sets.append(photograph_crops("validation", count, size))
     return as_the_model(torch.cat(sets), recipe)
 
 
-def draw_batch(sets, step, recipe, rank=0, world=1):
-    """Images [batch / world, C, H, W] in [0, 1] with flips and noise: the slice of process `rank` of the step's batch.
+def share_of_sets(sizes, step, recipe):
+    """The probabilities that an image of a step's batch comes from each set: `share` for the first, and 1 in the last
+    `finish` of the run; the other sets have the rest in proportion to their sizes."""
+    if len(sizes) == 1 or step >= (1 - recipe.finish) * recipe.steps:
+        return torch.eye(len(sizes))[0]
+    others = torch.tensor([0.0, *map(float, sizes[1:])])
+    shares = others / others.sum() * (1 - recipe.share)
+    shares[0] = recipe.share
+    return shares
 
-    The batch is a function of (seed, step). The first set gives the fraction `share` of it, and all of it in the last
-    `finish` of the run; the other sets share the rest in proportion to their sizes.
+
+def draw_batch(sets, step, recipe, rank=0, world=1):
+    """The batch of a step, a function of (seed, step): images [batch / world, C, H, W] in [0, 1] with flips and noise,
+    the slice of process `rank` of `world`.
+
+    Args:
+        sets: uint8 images [N, C, H, W] each, mixed as `share_of_sets` says; unused for a model in `DRAWN`.
     """
-    drawn = recipe.model in DRAWN
-    check(drawn or (len(sets) > 0 and all(len(s) for s in sets)), "sets", "sets of images", [len(s) for s in sets])
     check(0 <= rank < world, "rank", f"0 to {world - 1}", rank)
     generator, count = torch.Generator().manual_seed(step_seed(step, recipe)), recipe.batch
-    if drawn:
+    if recipe.model in DRAWN:
         return DRAWN[recipe.model](recipe.config, count, generator).chunk(world)[rank]
-    alone = len(sets) == 1 or step >= (1 - recipe.finish) * recipe.steps
-    others = torch.tensor([0.0 if i == 0 else len(s) for i, s in enumerate(sets)])
-    weights = torch.eye(len(sets))[0] if alone else others / others.sum() * (1 - recipe.share)
-    weights[0] = 1.0 if alone else recipe.share
-    which = torch.multinomial(weights, count, replacement=True, generator=generator)
+    sizes = [len(images) for images in sets]
+    check(len(sizes) > 0 and 0 not in sizes, "sets", "sets of images", sizes)
+    which = torch.multinomial(share_of_sets(sizes, step, recipe), count, replacement=True, generator=generator)
     place = torch.rand(count, generator=generator)
-    images = torch.stack([sets[i][int(u * len(sets[i]))] for i, u in zip(which.tolist(), place.tolist(), strict=True)])
+    images = torch.stack([sets[i][int(u * sizes[i])] for i, u in zip(which.tolist(), place.tolist(), strict=True)])
     flip = torch.rand(count, generator=generator) < 0.5
     images = torch.where(flip[:, None, None, None], images.flip(3), images)
     return dequantize(to_float(images), recipe.noise, generator).chunk(world)[rank]

@@ -3,18 +3,17 @@
 import argparse
 import copy
 import inspect
-import os
 from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
 
-from course_lib.common import choose_device
+from course_lib.common import check, choose_device, processes
 from course_lib.data import PHOTOGRAPH_SPLITS, image_files, to_float
 from course_lib.models.glow import SCALES
 from course_lib.models.weights import FOLDER, MODELS, read_checkpoint, save_model
 from course_lib.training.batches import DRAWN, draw_validation, load_sets, load_validation
-from course_lib.training.loop import load_average, mean_loss, train
+from course_lib.training.loop import CHECKPOINT, load_average, mean_loss, train
 from course_lib.training.losses import SCORES
 from course_lib.training.recipes import RECIPES, Recipe
 
@@ -43,10 +42,9 @@ CONFIG_OPTIONS = {
 }
 
 
-def add_train(commands):
-    """`train`: options that are not given keep the checkpoint's values, or a new recipe's."""
-    about = "train a model on folders of images, or go on with the run in --out"
-    parser = commands.add_parser("train", help=about, description=about, argument_default=argparse.SUPPRESS)
+def add_train(parser):
+    """The options of `train`: those that are not given keep the checkpoint's values, or a new recipe's."""
+    parser.argument_default = argparse.SUPPRESS
     parser.add_argument("name", choices=RECIPES, metavar="NAME", help=f"the recipe: {', '.join(RECIPES)}")
     text = "the first one also validates; may be left out where the recipe has photographs; none for lista"
     parser.add_argument("--data", nargs="+", default=[], metavar="FOLDER", help=text)
@@ -56,12 +54,8 @@ def add_train(commands):
     for name, options in CONFIG_OPTIONS.items():
         parser.add_argument(f"--{name}", **options)
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    parser.add_argument(
-        "--precision",
-        choices=("auto", "fp32", "bf16"),
-        default="auto",
-        help="auto: bf16 on CUDA, where the model knows it",
-    )
+    text = "auto: where the model knows bf16, that on CUDA, and on a CPU what a short measurement finds to be faster"
+    parser.add_argument("--precision", choices=("auto", "fp32", "bf16"), default="auto", help=text)
     parser.add_argument("--compile", action="store_true", default=False, help="compile the model (torch.compile)")
     text = "glow: memory that does not grow with --depth, at a quarter more time"
     parser.add_argument("--reversible", action="store_true", default=False, help=text)
@@ -70,52 +64,58 @@ def add_train(commands):
     parser.set_defaults(command=run_train)
 
 
-def add_export(commands):
-    """`export`: from a run's checkpoint to a weight file of the package."""
-    about = "measure the averaged weights of a run and write them as a weight file of the package"
-    parser = commands.add_parser("export", help=about, description=about)
+def add_export(parser):
+    """The options of `export`: from a run's checkpoint to a weight file of the package."""
     parser.add_argument("run", metavar="RUN_FOLDER")
     parser.add_argument("name", metavar="NAME", help="writes NAME.safetensors and NAME.json")
     parser.add_argument("--note", help="a sentence that the recipe keeps")
     parser.add_argument("--data", nargs="+", metavar="FOLDER", help="the run's images, where they have moved")
-    parser.add_argument("--folder", default=FOLDER, help="where to write (default: course_lib/weights)")
+    parser.add_argument("--folder", default=FOLDER, help="where to write (default: course_lib/models/trained)")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.set_defaults(command=run_export)
 
 
 def recipe_of(args, out):
     """The recipe of the run in `out`, or that of the name, with the options that are given."""
-    checkpoint, recipe = Path(out) / "checkpoint.safetensors", RECIPES[args.name]
-    before = read_checkpoint(checkpoint)[0]["recipe"] if checkpoint.exists() else vars(recipe)
-    keys = {"depth": "steps"} if recipe.model == "glow" else {}
-    keys, given = {name: keys.get(name, name) for name in CONFIG_OPTIONS}, vars(args)
-    # What no option can change tells recipes of one model apart: a checkpoint of another one is to be refused.
-    fixed = {key: value for key, value in recipe.config.items() if key not in keys.values()}
-    config = before["config"] | fixed | {key: given[name] for name, key in keys.items() if name in given}
+    recipe, given = RECIPES[args.name], vars(args)
     known = inspect.signature(MODELS[recipe.model]).parameters
-    for name, key in keys.items():
-        if name in given and key not in known:
-            raise ValueError(f"{name}: expected an option of {recipe.model}, got one of another model")
+    changed = {}
+    for name in CONFIG_OPTIONS.keys() & given.keys():
+        key = "steps" if name == "depth" and recipe.model == "glow" else name
+        check(key in known, name, f"an option of {recipe.model}", "one of another model")
+        changed[key] = given[name]
+    # What no option can change tells recipes of one model apart: a checkpoint of another one is to be refused.
+    free = {*CONFIG_OPTIONS, "steps"}
+    fixed = {key: value for key, value in recipe.config.items() if key not in free}
+    checkpoint = Path(out) / CHECKPOINT
+    before = read_checkpoint(checkpoint)[0]["recipe"] if checkpoint.exists() else vars(recipe)
+    config = before["config"] | fixed | changed
     options = {name: given[name] for name in RECIPE_OPTIONS if name in given}
     return Recipe(**(before | options | {"model": recipe.model, "config": config}))
 
 
 def run_train(args):
     """Create or resume a run."""
-    out, device = getattr(args, "out", f"runs/{args.name}"), choose_device(args.device)
-    recipe = recipe_of(args, out)
-    mixed = device.type == "cuda" and hasattr(MODELS[recipe.model], "mixed_precision")
-    precision = torch.bfloat16 if args.precision == "bf16" or (args.precision == "auto" and mixed) else None
-    options = {"every": args.every, "compile_model": args.compile, "minutes": args.minutes}
-    run = train(recipe, args.data, out, device, precision, **options, reversible=args.reversible)
-    if os.environ.get("RANK", "0") == "0":
+    out = getattr(args, "out", f"runs/{args.name}")
+    run = train(
+        recipe_of(args, out),
+        args.data,
+        out,
+        choose_device(args.device),
+        {"fp32": None, "bf16": torch.bfloat16, "auto": "auto"}[args.precision],
+        every=args.every,
+        compile_model=args.compile,
+        minutes=args.minutes,
+        reversible=args.reversible,
+    )
+    if processes()[0] == 0:
         print(f"{run.path}: step {run.step} of {run.recipe.steps}, validation loss {run.rows[-1]['validation']}")
 
 
 def run_export(args):
     """Measure the averaged model of a run, in float32 and rounded to float16, and save it."""
     model, about = load_average(args.run)
-    data, recipe, device = data_of(args, about), about["recipe"], choose_device(args.device)
+    recipe, data = about["recipe"], data_of(args, about)
     folders = [entry["folder"] for entry in data]
     validation, posteriors = load_validation(folders, recipe), {}
     if hasattr(model, "align"):
@@ -125,9 +125,10 @@ def run_export(args):
     rounded = copy.deepcopy(model)
     for value in rounded.state_dict().values():
         value.copy_(value.half() if value.is_floating_point() else value)
-    scores = [round(mean_loss(m.to(device), validation, recipe), 4) for m in (model, rounded)]
-    parameters, kind = sum(p.numel() for p in model.parameters()), SCORES.get(recipe.model, "loss")
-    measured = {kind: scores[0], f"{kind}_float16": scores[1], "noise": recipe.noise}
+    device, kind = choose_device(args.device), SCORES.get(recipe.model, "loss")
+    score, score_half = (round(mean_loss(m.to(device), validation, recipe), 4) for m in (model, rounded))
+    measured = {kind: score, f"{kind}_float16": score_half, "noise": recipe.noise}
+    parameters = sum(p.numel() for p in model.parameters())
     info = {
         "parameters": parameters,
         "training": {k: v for k, v in vars(recipe).items() if k not in ("model", "config")},
@@ -139,8 +140,10 @@ def run_export(args):
     }
     if recipe.photographs:
         info["photographs"] = {split: list(names) for split, names in PHOTOGRAPH_SPLITS.items()}
-    path = save_model(model, args.name, info | ({"note": args.note} if args.note else {}), args.folder)
-    print(f"{path}: {parameters} parameters, step {about['step']}, validation {scores[0]} ({scores[1]} in float16)")
+    if args.note:
+        info["note"] = args.note
+    path = save_model(model, args.name, info, args.folder)
+    print(f"{path}: {parameters} parameters, step {about['step']}, validation {score} ({score_half} in float16)")
 
 
 def posterior_statistics(model, validation, recipe):
@@ -155,6 +158,6 @@ def data_of(args, about):
     if args.data:
         return [{"folder": f"{Path(f).resolve()}", "images": len(image_files(f, "train"))} for f in args.data]
     recipe = about["recipe"]
-    if not about["data"] and not recipe.photographs and recipe.model not in DRAWN:
-        raise ValueError(f"data: {args.run} does not record its folders; expected --data FOLDER, got none")
+    needless = recipe.photographs or recipe.model in DRAWN
+    check(about["data"] or needless, "data", "--data FOLDER, as the run does not record its folders", "none")
     return about["data"]

@@ -14,12 +14,15 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from course_lib.common import check, check_count, check_number, progress, replacing
+from course_lib.common import check, check_count, check_number, processes, progress, replacing
 from course_lib.data import save_grid
 from course_lib.models.weights import MODELS, load_state, part_of, read_checkpoint, save_checkpoint
 from course_lib.training.batches import check_data, draw_batch, draw_validation, load_sets, load_validation
 from course_lib.training.losses import LOSSES
 from course_lib.training.recipes import Recipe, learning_rate, step_seed
+
+CHECKPOINT = "checkpoint.safetensors"
+"""The name of a run's checkpoint in its folder."""
 
 MAY_CHANGE = {"steps", "lr", "clip"}
 """What may differ between a checkpoint and the recipe that resumes it."""
@@ -55,7 +58,7 @@ def mean_loss(model, images, recipe):
 
 def load_average(folder):
     """(model, about): the averaged model in the checkpoint of a run's folder, and what the checkpoint says about it."""
-    about, tensors = read_checkpoint(Path(folder) / "checkpoint.safetensors")
+    about, tensors = read_checkpoint(Path(folder) / CHECKPOINT)
     recipe = Recipe(**about["recipe"])
     model = MODELS[recipe.model](**recipe.config)
     model.load_state_dict(part_of(tensors, "average."))
@@ -67,7 +70,7 @@ class Run:
 
     def __init__(self, recipe, out, device="cpu"):
         self.out, self.device, self.step, self.rows, self.data = Path(out), torch.device(device), 0, [], []
-        self.path = self.out / "checkpoint.safetensors"
+        self.path = self.out / CHECKPOINT
         with torch.random.fork_rng([]):
             torch.default_generator.manual_seed(recipe.seed)
             self.model = MODELS[recipe.model](**recipe.config)
@@ -112,13 +115,25 @@ class Run:
         return True
 
     def begin_with(self, name):
-        """Take the weights of the package that are called `name`. ValueError if they are another model's."""
+        """Take the weights of the package that are called `name`: of the same model, which may differ in the scale of
+        its couplings where all tensors have the same shapes. ValueError if they are another model's."""
         about, state = load_state(name)
-        theirs = {key: about["config"].get(key) for key in self.recipe.config}
-        same = about["model"] == self.recipe.model and theirs == self.recipe.config
-        check(same, "start", f"weights of {self.recipe.model} {self.recipe.config}", f"{name!r}: {about['config']}")
+        ours, theirs = self.recipe.config, {key: about["config"].get(key) for key in self.recipe.config}
+        shapes = {key: value.shape for key, value in self.model.state_dict().items()}
+        same = about["model"] == self.recipe.model and {**theirs, "scale": 0} == {**ours, "scale": 0}
+        same = same and shapes == {key: value.shape for key, value in state.items()}
+        check(same, "start", f"weights of {self.recipe.model} {ours}", f"{name!r}: {about['model']} {about['config']}")
         self.model.load_state_dict(state)
         self.average.load_state_dict(state)
+
+    def begin(self, sets):
+        """The state of step 0: the weights that the recipe names, or statistics of the first batches."""
+        if self.recipe.start:
+            self.begin_with(self.recipe.start)
+        elif hasattr(self.model, "initialize"):
+            first = torch.cat([draw_batch(sets, -1 - i, self.recipe) for i in range(4)])
+            self.model.initialize(first.to(self.device))
+            self.average.load_state_dict(self.model.state_dict())
 
     def load_optimizer(self, tensors):
         """Adam's moments, in the memory layout of their parameters: another one may round otherwise."""
@@ -132,7 +147,7 @@ class Run:
     def report(self, row):
         """Append a row to the log, rewrite log.csv, and save samples of a flow at two temperatures."""
         self.rows.append(row)
-        with replacing(self.out / "log.csv") as temporary, temporary.open("w", newline="") as file:
+        with replacing(self.out / "log.csv") as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, row)
             writer.writeheader()
             writer.writerows(self.rows)
@@ -140,7 +155,7 @@ class Run:
             generator = torch.Generator().manual_seed(0)
             samples = [self.average.sample(8, t, generator) for t in (0.7, 0.9)]
             with replacing(self.out / f"samples_{self.step:06d}.png") as temporary:
-                save_grid(torch.cat(samples), temporary)
+                save_grid(torch.cat(samples).clamp(0, 1), temporary)  # those of a young flow may be far out
 
 
 def train(
@@ -153,15 +168,14 @@ def train(
         data: folders; the first has the validation images. None is needed where the recipe has photographs, and none
             is taken where the model trains on what it draws (`batches.DRAWN`).
         out: folder of checkpoint, log.csv and samples.
-        precision: dtype of the networks (torch.bfloat16), None for float32.
+        precision: dtype of the networks (torch.bfloat16), None for float32, "auto" for the faster one on this device.
         every: steps between validations (with a checkpoint each).
         minutes: stop after so many minutes, with a checkpoint; resume later.
         reversible: of a flow, compute activations again instead of keeping them (`Glow.reversible`).
     Under `torchrun`, on one machine, each process takes its slice of the batch.
     """
-    rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-    if recipe.batch % world:
-        raise ValueError(f"batch: expected a multiple of {world} processes, got {recipe.batch}")
+    rank, world = processes()
+    check(recipe.batch % world == 0, "batch", f"a multiple of {world} processes", recipe.batch)
     check_count("every", every, low=1)
     check_number("minutes", 0.0 if minutes is None else minutes)
     check(not Path(out).is_file(), "out", "a folder", f"the file {out}")
@@ -172,15 +186,9 @@ def train(
         validation = load_validation(data, run.recipe) if rank == 0 else None
         run.out.mkdir(parents=True, exist_ok=True)
         run.data = [{"folder": str(Path(d).resolve()), "images": len(s)} for d, s in zip(data, sets, strict=False)]
-        if not resumed and recipe.start:
-            run.begin_with(recipe.start)
-        elif not resumed and hasattr(run.model, "initialize"):
-            run.model.initialize(torch.cat([draw_batch(sets, -1 - i, recipe) for i in range(4)]).to(run.device))
-            run.average.load_state_dict(run.model.state_dict())
-        if precision is not None:
-            known = hasattr(run.model, "mixed_precision")
-            check(known, "precision", f"float32, the only one that {recipe.model} knows", precision)
-            run.model.mixed_precision(precision)
+        if not resumed:
+            run.begin(sets)
+        set_precision(run, precision, sets)
         if reversible:
             check(hasattr(run.model, "reversible"), "reversible", "a flow, whose steps have inverses", recipe.model)
             run.model.reversible()
@@ -199,13 +207,62 @@ def process_group(world, device):
         yield device
         return
     if device.type == "cuda":
-        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        local = os.environ.get("LOCAL_RANK", "")
+        check(local.isdecimal(), "LOCAL_RANK", "an integer in the environment, as torchrun sets it", repr(local))
+        device = torch.device("cuda", int(local))
         torch.cuda.set_device(device)
     torch.distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
         yield device
     finally:
         torch.distributed.destroy_process_group()
+
+
+def agreed(flag, device):
+    """The flag of the first process, in all of them: no process may stop while others wait for its gradient."""
+    if not torch.distributed.is_initialized():
+        return flag
+    decision = torch.tensor(float(flag), device=device)
+    torch.distributed.broadcast(decision, 0)
+    return bool(decision)
+
+
+def set_precision(run, precision, sets):
+    """Let the networks of the model compute in this precision; ValueError for a model that knows float32 alone.
+
+    None is float32. "auto" is bfloat16 on CUDA, and on a CPU what a measurement says; for such a model float32.
+    """
+    known = hasattr(run.model, "mixed_precision")
+    if precision == "auto" and not known:
+        precision = None
+    elif precision == "auto":
+        precision = torch.bfloat16 if run.device.type == "cuda" else faster_precision(run, sets)
+    if precision is not None:
+        check(known, "precision", f"float32, the only one that {run.recipe.model} knows", precision)
+        run.model.mixed_precision(precision)
+
+
+def faster_precision(run, sets):
+    """torch.bfloat16 where this CPU trains the model clearly faster with it, else None for float32: some CPUs have
+    units for bfloat16, others take many times longer."""
+    x = draw_batch(sets, 0, run.recipe)[:8].to(run.device, memory_format=torch.channels_last)
+    seconds = {}
+    with random_state(run.device):
+        for dtype in (None, torch.bfloat16):
+            trial = Objective(copy.deepcopy(run.model).mixed_precision(dtype), run.recipe.model)
+            seconds[dtype] = min(seconds_of(trial, x) for _ in range(2))  # the first one warms up
+    faster = agreed(seconds[torch.bfloat16] < 0.8 * seconds[None], run.device)
+    if processes()[0] == 0:
+        print(f"precision: {'bfloat16' if faster else 'float32'}, for 8 images forward and back take ", end="")
+        print(f"{seconds[None]:.2g} s in float32, {seconds[torch.bfloat16]:.2g} s in bfloat16")
+    return torch.bfloat16 if faster else None
+
+
+def seconds_of(objective, x):
+    """How long the loss of the images x and its gradient take."""
+    started = time.perf_counter()
+    objective(x).backward()
+    return time.perf_counter() - started
 
 
 def train_step(run, objective, x):
@@ -228,30 +285,22 @@ def train_step(run, objective, x):
 
 def optimize(run, objective, sets, validation, every, minutes):
     """Adam steps from `run.step` to the end of the recipe, or until the time is up."""
-    recipe, started = run.recipe, time.monotonic()
-    rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-    before, losses, late = run.rows[-1]["minutes"] if run.rows else 0.0, [], False
+    recipe, (rank, world) = run.recipe, processes()
+    started, before = time.monotonic(), run.rows[-1]["minutes"] if run.rows else 0.0
+    losses, late = [], False
     with progress(total=recipe.steps, initial=run.step, desc=recipe.model) as bar, random_state(run.device):
         while run.step < recipe.steps and not late:
             x = draw_batch(sets, run.step, recipe, rank, world).to(run.device, memory_format=torch.channels_last)
             torch.manual_seed(step_seed(run.step, recipe) + 1 + rank)
             losses.append(train_step(run, objective, x))
             bar.update()
-            late = minutes is not None and agreed(time.monotonic() - started > 60 * minutes, run.device)
+            spent = (time.monotonic() - started) / 60
+            late = minutes is not None and agreed(spent > minutes, run.device)
             if rank == 0 and (run.step % every == 0 or run.step == recipe.steps or late):
-                row = {"step": run.step, "minutes": round(before + (time.monotonic() - started) / 60, 2)}
-                score = mean_loss(run.average, validation, recipe)
-                row |= {"train": round(sum(losses) / len(losses), 4), "validation": round(score, 4)}
+                row = {"step": run.step, "minutes": round(before + spent, 2)}
+                row["train"] = round(sum(losses) / len(losses), 4)
+                row["validation"] = round(mean_loss(run.average, validation, recipe), 4)
                 run.report(row)
                 run.save()
                 bar.set_postfix(train=row["train"], validation=row["validation"])
                 losses = []
-
-
-def agreed(flag, device):
-    """The flag of the first process, in all of them: no process may stop while others wait for its gradient."""
-    if not torch.distributed.is_initialized():
-        return flag
-    decision = torch.tensor(float(flag), device=device)
-    torch.distributed.broadcast(decision, 0)
-    return bool(decision)

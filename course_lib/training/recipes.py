@@ -1,18 +1,30 @@
 """What a run depends on: the recipe, one for each set of weights in the package, and the learning rate."""
 
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from numbers import Real
 
-from course_lib.common import check_count
+from course_lib.common import check, check_count, check_number
 from course_lib.training.losses import LOSSES
 
 
 @dataclass
 class Recipe:
-    """All that a run depends on but its data. `noise` is the σ of the Gaussian noise added to training images,
-    `photographs` the number of crops of scikit-image's photographs that join the images of the folders, `start` the
-    weights of the package that the run starts from (by default from random ones)."""
+    """All that a run depends on but its data.
+
+    Args:
+        model, config: the name in `weights.MODELS`, and its arguments.
+        steps, batch: how many steps, and images a step, of all processes together.
+        lr, warmup: the largest learning rate, and the steps until it is reached (`learning_rate`).
+        clip: largest norm of the gradient.
+        ema: d of the average of the weights, θ̄ ← d θ̄ + (1 − d) θ.
+        noise: σ of the Gaussian noise added to training images.
+        share, finish: the fraction of a batch that the first folder gives, and the fraction of the steps, the last
+            ones, in which it gives all.
+        seed: of the model and of the batches.
+        photographs: how many crops of scikit-image's photographs join the images of the folders.
+        start: the weights of the package that the run starts from; by default random ones.
+    """
 
     model: str = "glow"
     config: dict = field(default_factory=dict)
@@ -30,14 +42,15 @@ class Recipe:
     start: str = ""
 
     def __post_init__(self):
-        if self.model not in LOSSES:
-            raise ValueError(f"model: expected one of {list(LOSSES)}, got {self.model!r}")
-        for name, value in asdict(self).items():
-            low, high = int(name in ("steps", "batch")), 1 if name in ("ema", "share", "finish") else 2**32
-            if name not in ("model", "config", "start") and not (isinstance(value, Real) and low <= value <= high):
-                raise ValueError(f"{name}: expected a number from {low} to {high}, got {value}")
-            if name in ("steps", "batch", "warmup", "seed", "photographs"):
-                check_count(name, value)
+        check(self.model in LOSSES, "model", f"one of {list(LOSSES)}", repr(self.model))
+        for name, low in (("steps", 1), ("batch", 1), ("warmup", 0), ("seed", 0), ("photographs", 0)):
+            check_count(name, getattr(self, name), low)
+        check(self.seed < 2**32, "seed", "an integer below 2³²", self.seed)
+        for name in ("lr", "clip", "noise"):
+            check_number(name, getattr(self, name))
+        for name in ("ema", "share", "finish"):
+            value = getattr(self, name)
+            check(isinstance(value, Real) and 0 <= value <= 1, name, "a number from 0 to 1", value)
 
 
 RESTORATION = {"noise": 0.0, "share": 0.35, "finish": 0.0, "photographs": 8000}
@@ -54,6 +67,8 @@ SPARSE = {"A": [100, 200], "layers": 16, "coupled": True, "select": 0.12}
 
 RECIPES = {
     "glow": Recipe(),
+    "glow_volume_preserving": Recipe("glow", {"scale": "volume_preserving"}, steps=8000, start="glow"),
+    "glow_additive": Recipe("glow", {"scale": "additive"}, steps=6000),
     "glow_noisy": Recipe("glow", steps=1000, lr=5e-4, warmup=100, noise=0.05, start="glow"),
     "patch_glow": Recipe("glow", PATCHES, steps=5000, batch=256, noise=0.02, finish=0.0, photographs=120_000),
     "srcnn": Recipe("srcnn", {"factors": [2]}, steps=6000, batch=8, **RESTORATION),
