@@ -11,7 +11,8 @@ import nbformat
 import pytest
 
 from course_lib.__main__ import NOTEBOOKS
-from course_lib.tools.student import checks_of, is_solution, nbgrader_version
+from course_lib.tools.student import checks_of, nbgrader_version
+from course_lib.tools.tidy import has_tag
 
 pytest.importorskip("nbgrader", reason="nbgrader is not installed")
 
@@ -33,7 +34,7 @@ def exercises_alone(name):
     """The set-up cell and the exercises of a notebook, quick to run."""
     notebook = nbformat.read(NOTEBOOKS / f"{name}.ipynb", 4)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    notebook.cells = [code[0], *(cell for cell in code[1:] if is_solution(cell) or checks_of(cell.source))]
+    notebook.cells = [code[0], *(cell for cell in code[1:] if has_tag(cell, "solution") or checks_of(cell.source))]
     return nbgrader_version(notebook)
 
 

@@ -4,6 +4,7 @@ import ast
 import contextlib
 import importlib
 import io
+import re
 
 import nbformat
 import pytest
@@ -16,11 +17,11 @@ from course_lib.tools.student import (
     answer_source,
     drift,
     exercise_pairs,
-    is_solution,
     nbgrader_version,
     student_version,
     write_versions,
 )
+from course_lib.tools.tidy import has_tag
 
 PATHS = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
 PAIRS = [
@@ -83,6 +84,42 @@ def test_a_student_gets_no_solution_and_no_output(notebook):
     assert len(notebook.cells) == 4 and notebook.cells[1].outputs, "the original is as it was"
 
 
+def test_a_student_gets_no_claim_and_each_schematic_with_its_picture(notebook):
+    drawing = new_output("execute_result", data={"text/html": "<img>"}, execution_count=4)
+    notebook.cells += [
+        new_code_cell("assert 1 < 2", metadata={"tags": ["claim"]}, execution_count=3),
+        new_code_cell("s.show('x')", metadata={"tags": ["schematic"]}, execution_count=4, outputs=[drawing]),
+    ]
+    for version in (student_version, nbgrader_version):
+        *_, last = version(notebook).cells
+        assert last.source == "s.show('x')" and last.outputs == [drawing] and last.execution_count is None
+        assert "assert 1 < 2" not in [cell.source for cell in version(notebook).cells]
+    assert len(notebook.cells) == 6 and notebook.cells[-1].execution_count == 4, "the original is as it was"
+
+
+def loaded(node):
+    """The names that a piece of code uses."""
+    return {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+
+
+def stops(notebook):
+    """Whether a cell of a student's notebook computes with the answer of an exercise that comes before it."""
+    answers = set()
+    for cell in student_version(notebook).cells:
+        if cell.cell_type != "code":
+            continue
+        mine = re.findall(r"\bmy_\w+", "\n".join(re.findall(r"exercises\.check_.*", cell.source)))
+        if answers & loaded(ast.parse(cell.source)) - set(mine):
+            return True
+        answers |= set(mine)
+    return False
+
+
+def test_teaching_names_the_notebooks_that_stop_at_a_blank():
+    (named,) = re.findall(r"^In ([\d, and]+) a later cell uses", (NOTEBOOKS / "TEACHING.md").read_text("utf-8"), re.M)
+    assert re.findall(r"\d\d", named) == [path.stem[:2] for path in PATHS if stops(nbformat.read(path, 4))]
+
+
 def test_an_answer_of_nbgrader_is_the_stub_with_the_solution_marked():
     source = answer_source(STUB, SOLUTION)
     assert source.startswith("def helper(x):\n    return x\n\n\ndef my_answer(a, b):  # a [B], b [B]\n    " + BEGIN)
@@ -113,10 +150,10 @@ def test_each_notebook_has_its_versions(path):
     mine, source = student_version(notebook), nbgrader_version(notebook)
     for version in (mine, source):
         nbformat.validate(version)
-        assert not [cell for cell in version.cells if is_solution(cell)]
-        assert not [cell for cell in version.cells if cell.cell_type == "code" and cell.outputs]
-    count = len(exercise_pairs(notebook))
-    assert count >= 3 and len(mine.cells) == len(notebook.cells) - count
+        assert not [cell for cell in version.cells if has_tag(cell, "solution", "claim")]
+        assert all(has_tag(cell, "schematic") for cell in version.cells if cell.get("outputs"))
+    count, claims = len(exercise_pairs(notebook)), sum(has_tag(cell, "claim") for cell in notebook.cells)
+    assert count >= 3 and len(mine.cells) == len(notebook.cells) - count - claims
     marked = [cell for cell in source.cells if "nbgrader" in cell.metadata]
     assert len(marked) == 2 * count == len({cell.metadata.nbgrader.grade_id for cell in marked})
     for cell in marked:

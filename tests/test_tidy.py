@@ -9,8 +9,8 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image
 
-from course_lib.__main__ import main
-from course_lib.tools.tidy import LARGE, smaller
+from course_lib.__main__ import NOTEBOOKS, main
+from course_lib.tools.tidy import LARGE, smaller, tidy
 
 
 def png(size):
@@ -41,7 +41,7 @@ def test_a_notebook_is_tidied_in_place(tmp_path, capsys):
     assert main(["tidy", str(path)]) == 0 and "01_some" in capsys.readouterr().out
     text, code = nbformat.read(path, 4).cells
     assert text.source == "# Text" and code.source == "1" and code.execution_count == 1
-    assert code.metadata == {"tags": ["solution"]}
+    assert code.metadata == {"tags": ["solution"], "jupyter": {"source_hidden": True}}
     out, err, first, second = code.outputs
     assert (out.text, err.text) == ("one\ntwo\n", "three\n")
     stored = base64.b64decode(first.data["image/png"])
@@ -50,6 +50,34 @@ def test_a_notebook_is_tidied_in_place(tmp_path, capsys):
     assert base64.b64decode(second.data["image/png"]) == small and first.data["text/plain"] == "a figure"
     kept = path.read_bytes()
     assert main(["tidy", str(path)]) == 0 and path.read_bytes() == kept
+
+
+@pytest.mark.parametrize("tag", ["solution", "claim", "schematic"])
+def test_what_a_reader_need_not_see_is_folded(tag):
+    cells = [new_code_cell("1", metadata={"tags": ["other", tag], "jupyter": {"outputs_hidden": False}})]
+    cells += [
+        new_code_cell("2", metadata={"jupyter": {"source_hidden": True}}),
+        new_code_cell("3"),
+        new_markdown_cell("4"),
+    ]
+    notebook = new_notebook(cells=cells)
+    for _ in range(2):
+        tidy(notebook)
+        assert cells[0].metadata.jupyter == {"outputs_hidden": False, "source_hidden": True}
+        assert [cell.metadata for cell in cells[1:]] == [{}, {}, {}]
+
+
+@pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb")), ids=lambda path: path.stem)
+def test_the_notebooks_are_tidy(path):
+    notebook = nbformat.read(path, 4)
+    before = nbformat.writes(notebook)
+    tidy(notebook)
+    assert nbformat.writes(notebook) == before
+
+
+def test_a_picture_is_made_smaller_once():
+    once = smaller(png(600))
+    assert len(once) > LARGE and smaller(once) == once
 
 
 def test_a_picture_never_grows():

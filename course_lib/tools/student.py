@@ -1,4 +1,5 @@
-"""Versions of the notebooks for a class: without solutions and outputs, and, on request, with nbgrader's metadata.
+"""Versions of the notebooks for a class: without solutions, claims and outputs, and, on request, with nbgrader's
+metadata.
 
 An exercise of a notebook is a cell with a stub and the call of its check, and a later cell tagged `solution`, which
 defines the same names and asserts the check. From these two everything here is made.
@@ -9,17 +10,13 @@ import re
 from pathlib import Path
 
 import nbformat
+from nbconvert.preprocessors import ClearOutputPreprocessor, TagRemovePreprocessor
 
 from course_lib.common import check, replacing
-from course_lib.tools.tidy import read_notebook
+from course_lib.tools.tidy import has_tag, read_notebook
 
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 """What nbgrader cuts out of an answer."""
-
-
-def is_solution(cell):
-    """Whether a cell is tagged `solution`."""
-    return cell.cell_type == "code" and "solution" in cell.metadata.get("tags", [])
 
 
 def checks_of(source):
@@ -31,7 +28,7 @@ def exercise_pairs(notebook):
     """[(stub cell, solution cell), …] of a notebook. ValueError where a solution has not exactly one stub before it."""
     pairs, stubs = [], []
     for cell in notebook.cells:
-        if is_solution(cell):
+        if has_tag(cell, "solution"):
             names = set(checks_of(cell.source))
             mine = [stub for stub in stubs if names & set(checks_of(stub.source))]
             check(len(names) == 1 and len(mine) == 1, "notebook", "one stub before each solution", sorted(names))
@@ -73,18 +70,16 @@ def drift(stub, solution):
 
 
 def student_version(notebook):
-    """The notebook of a student: no solutions, no outputs, no counts. The notebook itself stays as it is."""
-    mine = nbformat.from_dict(notebook)
-    mine.cells = [clean(cell) for cell in mine.cells if not is_solution(cell)]
+    """The notebook of a student: no solutions and no claims, no counts, and no outputs but schematics. The notebook
+    itself stays as it is."""
+    mine, clear = nbformat.from_dict(notebook), ClearOutputPreprocessor()
+    mine, _ = TagRemovePreprocessor(remove_cell_tags={"solution", "claim"}).preprocess(mine, {})
+    for i, cell in enumerate(mine.cells):
+        if has_tag(cell, "schematic"):
+            cell.execution_count = None
+        else:
+            clear.preprocess_cell(cell, {}, i)
     return mine
-
-
-def clean(cell):
-    """A copy of a cell without outputs."""
-    cell = nbformat.from_dict(cell)
-    if cell.cell_type == "code":
-        cell.outputs, cell.execution_count = [], None
-    return cell
 
 
 def answer_source(stub, solution):

@@ -1,4 +1,14 @@
-"""What an executed notebook needs to be committed: no time stamps, outputs in one piece, smaller pictures."""
+"""What an executed notebook needs to be committed: no time stamps, outputs in one piece, smaller pictures, and the
+sources folded that a reader need not see.
+
+All tools know three tags of a cell:
+
+    solution    of an exercise      collapsed                   not in the students' notebooks
+    claim       what the text says, collapsed                   neither in the students' notebooks nor on the pages
+                asserted
+    schematic   code that draws     collapsed; the picture      the picture alone on the pages; in the students'
+                                    stays                       notebooks it stays, too
+"""
 
 import base64
 import io
@@ -13,9 +23,31 @@ LARGE = 90_000
 """Bytes from which a picture is stored in 256 colours."""
 
 
+COLLAPSED = ("solution", "claim", "schematic")
+"""Tags of the cells whose source JupyterLab shows as a bar to be opened."""
+
+
+def has_tag(cell, *tags):
+    """Whether a cell is of code, and has one of the tags."""
+    return cell.cell_type == "code" and not set(tags).isdisjoint(cell.metadata.get("tags", []))
+
+
+def collapse(cell):
+    """Fold the source of a cell that has one of the tags `COLLAPSED`, and unfold that of any other."""
+    view = {k: v for k, v in cell.metadata.pop("jupyter", {}).items() if k != "source_hidden"}
+    if has_tag(cell, *COLLAPSED):
+        view["source_hidden"] = True
+    if view:
+        cell.metadata["jupyter"] = view
+
+
 def smaller(picture):
-    """A PNG [bytes] in 256 colours of its own, dithered: a third of the size, and hard to tell from the original."""
-    image = Image.open(io.BytesIO(picture)).convert("RGB").quantize(256, dither=Image.Dither.FLOYDSTEINBERG)
+    """A PNG [bytes] in 256 colours of its own, dithered: a third of the size, and hard to tell from the original. One
+    that has no more colours stays as it is: to choose them again would lose a little each time."""
+    image = Image.open(io.BytesIO(picture))
+    if image.mode == "P":
+        return picture
+    image = image.convert("RGB").quantize(256, dither=Image.Dither.FLOYDSTEINBERG)
     buffer = io.BytesIO()
     image.save(buffer, "PNG", optimize=True)
     return min(picture, buffer.getvalue(), key=len)
@@ -34,9 +66,11 @@ def joined(outputs):
 
 
 def tidy(notebook):
-    """Take the execution times out of a notebook, join its streams, and store large pictures in 256 colours."""
+    """Take the execution times out of a notebook, fold what is tagged, join its streams, and store large pictures in
+    256 colours."""
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
+        collapse(cell)
         if cell.cell_type != "code":
             continue
         cell.outputs = joined(cell.outputs)
