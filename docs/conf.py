@@ -3,6 +3,8 @@
 python -m pip install -r docs/requirements.txt && sphinx-build -b html -c docs . site
 """
 
+import json
+
 project = "Deep generative priors for imaging inverse problems"
 author = "the authors of the course"
 extensions = ["myst_nb", "sphinx.ext.mathjax"]
@@ -17,3 +19,21 @@ suppress_warnings = ["myst.xref_missing", "myst.header", "mystnb.unknown_mime_ty
 html_theme = "sphinx_book_theme"
 html_title = project
 html_theme_options = {"show_toc_level": 2}
+
+# The course's tags (course_lib/tools/tidy.py), and what they are on a page.
+ON_A_PAGE = {"claim": "remove-cell", "schematic": "remove-input", "solution": "hide-input"}
+
+
+def translate_tags(app, docname, source):
+    """Give the cells of a notebook the tags that MyST-NB knows."""
+    if docname.startswith("notebooks/") and source[0].lstrip().startswith("{"):
+        notebook = json.loads(source[0])
+        for cell in notebook["cells"]:
+            tags = cell["metadata"].get("tags", [])
+            tags += [ON_A_PAGE[tag] for tag in tags if tag in ON_A_PAGE]
+        source[0] = json.dumps(notebook)
+
+
+def setup(app):
+    """Called by Sphinx."""
+    app.connect("source-read", translate_tags)

@@ -115,6 +115,21 @@ def stops(notebook):
     return False
 
 
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+def test_no_other_cell_needs_what_a_claim_defines(path):
+    cells = [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
+    trees = {True: [], False: []}
+    for cell in cells:
+        trees[has_tag(cell, "claim")].append(ast.parse(cell.source))
+    names = {
+        kind: {
+            n.id for tree in group for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
+        }
+        for kind, group in trees.items()
+    }
+    assert not (names[True] - names[False]) & {name for tree in trees[False] for name in loaded(tree)}
+
+
 def test_teaching_names_the_notebooks_that_stop_at_a_blank():
     (named,) = re.findall(r"^In ([\d, and]+) a later cell uses", (NOTEBOOKS / "TEACHING.md").read_text("utf-8"), re.M)
     assert re.findall(r"\d\d", named) == [path.stem[:2] for path in PATHS if stops(nbformat.read(path, 4))]
