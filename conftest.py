@@ -17,6 +17,7 @@ ROOT = Path(__file__).parent
 AFTER_A_CELL = f"import sys; sys.path.append({str(ROOT / 'tests')!r}); import turning; turning.after_a_cell()"
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config):
     """As many workers as cores; for a single file this process alone, which starts faster."""
     if len(config.args) == 1 and Path(config.args[0].partition("::")[0]).is_file():

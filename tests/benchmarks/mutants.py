@@ -1,11 +1,11 @@
 """Mutation testing: how many small faults, put into a module one at a time, its tests find: `figures/mutation.csv`.
 
-    python tests/benchmarks/mutants.py [--modules operators …] [--sample 160] [--seed 0] [--survivors FILE]
+    python tests/benchmarks/mutants.py [--modules operators …] [--sample 120] [--seed 0] [--survivors FILE]
 
 `mutations.py` says what a fault, a mutant, is. A process forked for each runs the tests that call the function around
 it, the quickest first: those of its module, then those of bad input and of numerics. The mutant is killed if one fails,
-or if they take ten times the CPU time that they should. One process, one thread; Linux and macOS only. The modules that
-are run replace their rows; the others stay.
+or if they take ten times the CPU time that they should. As many mutants at a time as there are cores, one thread each;
+Linux and macOS only. The modules that are run replace their rows; the others stay.
 """
 
 import argparse
@@ -34,10 +34,13 @@ MODULES = {
     "regularizers": ("regularizers/*.py", ["regularizers"]),
     "solvers": ("solvers/*.py", ["solvers", "solvers_greedy", "solvers_proximal"]),
     "metrics": ("metrics.py", ["metrics"]),
-    "models.glow": ("models/*low[._]*py", ["glow", "packed", "reversible"]),
+    "models.glow": ("models/*low[._]*py", ["glow", "reversible"]),
     "reconstruction": ("reconstruction/*.py", ["reconstruction", "joint", "posterior", "patch_prior"]),
 }
 """The files of a module in course_lib (of Glow, also its layers) and in tests, without `test_`."""
+
+APART = ("__init__.py", "selection.py", "plug_and_play.py")
+"""Files of these folders that belong to no module here: they were folders' neighbours when the table began."""
 
 ALSO = ["bad_input", "numerics"]
 COLUMNS = ("module", "mutants", "run", "killed", "share", "seed")
@@ -137,7 +140,7 @@ def record(files):
             raise RuntimeError(f"the tests fail before anything is changed: {' '.join(files)}")
         calls, seconds, names = pickle.loads(Path(file.name).read_bytes())
     for name in names:
-        if not name.startswith(("course_lib", "test", "conftest", "bad_calls", "__")):
+        if not name.startswith(("course_lib", "test", "conftest", "bad_calls", "turning", "__")):
             with suppress(BaseException):
                 importlib.import_module(name)
     return defaultdict(set, calls), seconds
@@ -164,25 +167,46 @@ def is_killed(mutant, calls, seconds, groups):
     return False
 
 
+def in_processes(function, values, count):
+    """[function(value) for each value], in so many forks of this process: each takes every count-th value."""
+    with tempfile.TemporaryDirectory() as folder:
+        children = []
+        for k in range(count):
+            if not (child := os.fork()):
+                with suppress(BaseException):
+                    Path(folder, str(k)).write_bytes(pickle.dumps([function(value) for value in values[k::count]]))
+                os._exit(0)
+            children.append(child)
+        for child in children:
+            os.waitpid(child, 0)
+        results = [None] * len(values)
+        for k in range(count):
+            results[k::count] = pickle.loads(Path(folder, str(k)).read_bytes())
+        return results
+
+
 def measure(name, sample, seed):
     """(number of mutants of a module, [(mutant, killed), …] of a random sample of them)."""
     pattern, tests = MODULES[name]
-    paths = [path for path in sorted((ROOT / "course_lib").glob(pattern)) if path.name != "__init__.py"]
+    paths = [path for path in sorted((ROOT / "course_lib").glob(pattern)) if path.name not in APART]
     found = [mutant for path in paths for mutant in mutants(path)]
     drawn = random.Random(seed).sample(found, min(sample, len(found)))
     groups = [[f"tests/test_{test}.py" for test in part] for part in (tests, ALSO)]
     calls, seconds = record([*groups[0], *groups[1]])
-    rows = []
-    for mutant in sorted(drawn, key=lambda mutant: (mutant.path, mutant.index)):
-        rows.append((mutant, is_killed(mutant, calls, seconds, groups)))
-        print(".x"[rows[-1][1]], end="", flush=True)
-    return len(found), rows
+    drawn.sort(key=lambda mutant: (mutant.path, mutant.index))
+
+    def judge(mutant):
+        killed = is_killed(mutant, calls, seconds, groups)
+        print(".x"[killed], end="", flush=True)
+        return killed
+
+    return len(found), list(zip(drawn, in_processes(judge, drawn, os.cpu_count()), strict=True))
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--modules", nargs="+", choices=MODULES, default=list(MODULES))
-    parser.add_argument("--sample", type=int, default=160, help="mutants of a module to run (default: 160)")
+    parser.add_argument("--sample", type=int, default=120, help="mutants of a module to run (default: 120)")
     parser.add_argument("--seed", type=int, default=0, help="of the sample (default: 0)")
     parser.add_argument("--survivors", type=Path, help="a file for the mutants that no test finds")
     parser.add_argument("--out", type=Path, default=ROOT / "figures" / "mutation.csv")
@@ -200,9 +224,10 @@ def main():
         rows.append([name, count, len(outcomes), killed, killed / len(outcomes), options.seed])
         survivors += [f"{m.path.relative_to(ROOT)}:{m.line}: {m.change}" for m, dead in outcomes if not dead]
         print(f" {name}: {killed} of {len(outcomes)}", flush=True)
-    from course_lib.studies.scores import lines, write_text  # Not before: a fork must import the course with its fault.
+    from course_lib.common import write_text  # Not before: a fork must import the course with its fault.
+    from course_lib.studies.store import write_table
 
-    write_text(options.out, lines(COLUMNS, *sorted(rows, key=lambda row: list(MODULES).index(row[0]))))
+    write_table(options.out, sorted(rows, key=lambda row: list(MODULES).index(row[0])), COLUMNS)
     if options.survivors:
         write_text(options.survivors, "\n".join([*survivors, ""]))
 
