@@ -127,7 +127,7 @@ def explore(draw, alt, **controls):
 class Banana:
     """A bijection of the plane for pictures: D(z) = (s₁ z₁, s₂ z₂ + a s₁² z₁²), with constant log|det J_D| = log s₁ s₂.
 
-    Same calls as a flow: `encode(x)` → (z, log|det J_E|), `decode(z)`; points are [B, 2].
+    Same calls as a flow, `encode`, `encode_with_logdet` and `decode`; points are [B, 2].
     """
 
     def __init__(self, s1=1.0, s2=0.2, a=0.7):
@@ -136,8 +136,12 @@ class Banana:
         self.s1, self.s2, self.a = s1, s2, a
 
     def encode(self, x):
-        z = torch.stack([x[:, 0] / self.s1, (x[:, 1] - self.a * x[:, 0].square()) / self.s2], 1)
-        return z, torch.full_like(z[:, 0], -math.log(self.s1 * self.s2))
+        """z = E(x), [B, 2]."""
+        return torch.stack([x[:, 0] / self.s1, (x[:, 1] - self.a * x[:, 0].square()) / self.s2], 1)
+
+    def encode_with_logdet(self, x):
+        """(E(x), log|det J_E(x)|), of shapes [B, 2] and [B]."""
+        return self.encode(x), x.new_full((len(x),), -math.log(self.s1 * self.s2))
 
     def decode(self, z):
         x1 = self.s1 * z[:, 0]
