@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from test_reconstruction import small_flow
 
-from course_lib.studies.couplings import COLUMNS, PROBLEMS, best_by_psnr, compare
+from course_lib.studies import couplings
+from course_lib.studies.couplings import COUPLING_COLUMNS, PROBLEMS, best_by_psnr, compare_couplings, measure_problem
 from course_lib.training import Recipe, train
 
 
@@ -27,10 +29,10 @@ def test_two_runs_become_a_table(folder, tmp_path, monkeypatch):
         config = {"size": 16, "steps": 1, "widths": [4, 4], "scale": scale}
         train(Recipe(config=config, steps=2, batch=8), [folder], tmp_path / scale)
         runs.append(tmp_path / scale)
-    compare(runs, folder, tmp_path / "couplings.csv", images=2)
+    compare_couplings(runs, folder, tmp_path / "couplings.csv", tmp_path / "cells", images=2)
     with (tmp_path / "couplings.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert tuple(rows[0]) == COLUMNS and len(rows) == 2 * len(PROBLEMS) * 4
+    assert tuple(rows[0]) == COUPLING_COLUMNS and len(rows) == 2 * len(PROBLEMS) * 4
     assert [row["scale"] for row in rows[:: len(PROBLEMS) * 4]] == ["additive", "bounded"]
     tv = {(row["scale"], row["task"]): row["psnr"] for row in rows if row["method"] == "tv"}
     assert all(tv["additive", task] == tv["bounded", task] for task in PROBLEMS)
@@ -38,6 +40,19 @@ def test_two_runs_become_a_table(folder, tmp_path, monkeypatch):
     additive = {row["method"]: row["psnr"] for row in rows if row["scale"] == "additive" and row["task"] == "denoising"}
     # Two steps of training leave the split priors' scales near 1: (4) and the MAP nearly agree where s = 1.
     assert abs(float(additive["analysis"]) - float(additive["map"])) < 0.5
+    kept = (tmp_path / "couplings.csv").read_bytes()
+    monkeypatch.setattr(couplings, "measure_problem", None)  # A second time, nothing is measured.
+    compare_couplings(runs, folder, tmp_path / "couplings.csv", tmp_path / "cells", images=2)
+    assert (tmp_path / "couplings.csv").read_bytes() == kept
+
+
+def test_gradients_are_on_while_results_are_looked_at():
+    """One row after the other: whoever reads them may go on to differentiate."""
+    flow = small_flow().float()
+    rows = measure_problem("denoising", 0.1, flow, torch.rand(1, 3, 8, 8))
+    assert [name for name, *_ in rows] == ["tv", "synthesis", "analysis", "map"]
+    for _ in measure_problem("denoising", 0.1, flow, torch.rand(1, 3, 8, 8)):
+        assert torch.is_grad_enabled()
 
 
 def test_the_better_lam_is_taken():

@@ -14,6 +14,8 @@ from course_lib.data import TASKS
 from course_lib.models.weights import load_model
 from course_lib.studies import domains, experiments
 from course_lib.studies.methods import METHODS
+from course_lib.studies.scores import tuned_lams
+from course_lib.studies.store import PHOTOGRAPH_CELLS, Store, read_table
 
 
 @pytest.mark.parametrize("name", data.PHOTOGRAPHS)
@@ -51,7 +53,7 @@ def small(monkeypatch):
 
 
 def measure(folder, methods=("tv", "map"), tasks=("sr2", "deblurring")):
-    return domains.measure(folder / "ood_scores.csv", folder / "cells", tasks, methods)
+    return domains.measure_domains(folder / "ood_scores.csv", folder / "cells", tasks, methods)
 
 
 def test_a_table_has_a_row_for_each_domain_and_goes_on(small, tmp_path, monkeypatch):
@@ -59,45 +61,41 @@ def test_a_table_has_a_row_for_each_domain_and_goes_on(small, tmp_path, monkeypa
     path = tmp_path / "cells" / "sr2-tv.json"
     before = path.read_bytes()
     measured = []
-    original = domains.measure_cell
-    monkeypatch.setattr(domains, "measure_cell", lambda *args: measured.append(args[2:4]) or original(*args))
+    original = domains.measure_photographs
+    monkeypatch.setattr(domains, "measure_photographs", lambda *args: measured.append(args[2:4]) or original(*args))
     rows = measure(tmp_path)
     assert measured == [("sr2", "map"), ("deblurring", "map")] and path.read_bytes() == before
     kept = json.loads(before)
-    stored = domains.read_domains(tmp_path / "ood_scores.csv")
-    assert tuple(stored[0]) == domains.COLUMNS and len(stored) == len(rows) == 2 * 2 * 2
-    assert [row["domain"] for row in stored] == ["face"] * 4 + ["other"] * 4
-    assert [TASKS.index(row["task"]) for row in stored[:4]] == [0, 0, 1, 1]
-    (row,) = [row for row in stored if (row["domain"], row["task"], row["method"]) == ("other", "sr2", "tv")]
+    stored = read_table("ood_scores", tmp_path)
+    assert tuple(stored) == domains.DOMAIN_COLUMNS and len(stored) == len(rows) == 2 * 2 * 2
+    assert list(stored["domain"]) == ["face"] * 4 + ["other"] * 4
+    assert [TASKS.index(task) for task in stored["task"][:4]] == [0, 0, 1, 1]
+    row = stored.set_index(["domain", "task", "method"]).loc["other", "sr2", "tv"]
     assert row["images"] == 2 and row["psnr_mean"] == pytest.approx(np.mean(kept["psnr"][1:]), rel=1e-3)
     assert row["psnr_std"] == pytest.approx(np.std(kept["psnr"][1:]), rel=1e-3)
-    assert row["lam"] == kept["lam"] == domains.face_lams()["sr2", "tv"]
-    assert domains.per_image("sr2", "tv", tmp_path / "cells") == kept
-    monkeypatch.setattr(domains, "face_lams", lambda: dict.fromkeys([(t, "tv") for t in TASKS], 0.5))
+    assert row["lam"] == kept["lam"] == tuned_lams(domains.SIGMA)["sr2", "tv"]
+    monkeypatch.setattr(domains, "tuned_lams", lambda sigma: dict.fromkeys([(t, "tv") for t in TASKS], 0.5))
     measure(tmp_path, ("tv",))
     assert measured[2:] == [("sr2", "tv"), ("deblurring", "tv")] and path.read_bytes() != before
 
 
 def test_an_image_alone_scores_as_in_the_table(small, tmp_path):
     measure(tmp_path, ("tv",), ("sr2",))
-    kept = domains.per_image("sr2", "tv", tmp_path / "cells")
+    kept = Store(tmp_path / "cells", "domains").read("sr2", "tv")
     A, model = small_task("sr2"), small_flow().float()
-    y = experiments.observe(small[1:2], A, domains.SIGMA, [1])
+    y = data.observe(small[1:2], A, domains.SIGMA, [1])
     image, _ = METHODS["tv"].run(y, A, model, kept["lam"], domains.SIGMA)
     assert domains.psnr(image.clamp(0, 1), small[1:2]).item() == pytest.approx(kept["psnr"][1], abs=1e-2)
     assert model.encode(image.clamp(0, 1)).square().mean().item() == pytest.approx(kept["latent"][1], rel=1e-2)
 
 
-def test_pictures_are_those_that_were_kept(tmp_path):
-    _, images = domains.photographs()
-    domains.save_strip(images, tmp_path / "sr2-tv.jpg")
-    found = domains.pictures("sr2", "tv", tmp_path)
-    assert found.shape == images.shape and domains.psnr(found, images).min() > 30
-    for function in (domains.pictures, domains.per_image):
-        with pytest.raises(FileNotFoundError, match=r"sr4-tv.* was not measured"):
-            function("sr4", "tv", tmp_path)
-    with pytest.raises(FileNotFoundError, match="course_lib domains"):
-        domains.read_domains(tmp_path / "none.csv")
+def test_every_cell_of_the_course_has_its_pictures():
+    wanted = {(task, method) for method in domains.DOMAIN_METHODS for task in METHODS[method].tasks}
+    table = read_table("ood_scores")
+    assert set(zip(table["task"], table["method"], strict=True)) == wanted
+    for task, method in wanted:
+        record, pictures = PHOTOGRAPH_CELLS.read(task, method), PHOTOGRAPH_CELLS.pictures(task, method)
+        assert len(pictures) == len(record["domains"]) == len(record["psnr"]) == len(record["latent"])
 
 
 def test_png_measures_complexity():
@@ -117,12 +115,12 @@ def test_familiarity_is_the_likelihood_and_the_length_of_the_latent():
 
 def test_likelihoods_of_faces_and_photographs_become_a_table(tmp_path):
     for number in range(9751, 9754):
-        shade = np.full((64, 64, 3), 2 * (number - 9700), np.uint8)
+        shade = np.full((109, 89, 3), 2 * (number - 9700), np.uint8)
         Image.fromarray(shade).save(tmp_path / f"{number:06d}.png")
     path = tmp_path / "out" / "ood_likelihood.csv"
     domains.measure_likelihood(path, tmp_path, count=2)
     rows = [line.split(",") for line in path.read_text().splitlines()]
-    assert tuple(rows[0]) == domains.LIKELIHOOD and len(rows) == 1 + 2 + 19
+    assert tuple(rows[0]) == domains.LIKELIHOOD_COLUMNS and len(rows) == 1 + 2 + 19
     assert [row[0] for row in rows[1:4]] == ["faces", "faces", "astronaut"]
     face = dict(zip(rows[0][1:], map(float, rows[3][1:]), strict=True))
     bits, latent = domains.familiarity(load_model("glow"), data.face())
@@ -132,8 +130,8 @@ def test_likelihoods_of_faces_and_photographs_become_a_table(tmp_path):
 
 def test_the_command_hands_its_options_on(tmp_path, monkeypatch, capsys):
     calls = []
-    monkeypatch.setattr(__main__, "measure_domains", lambda *args, **options: calls.append((args, options)) or [0])
-    monkeypatch.setattr(__main__, "measure_likelihood", lambda *args: calls.append(args))
+    monkeypatch.setattr(domains, "measure_domains", lambda *args, **options: calls.append((args, options)) or [0])
+    monkeypatch.setattr(domains, "measure_likelihood", lambda *args: calls.append(args))
     options = ["--tasks", "sr2", "--methods", "tv", "--crops", "3", "--device", "cpu"]
     assert __main__.main(["domains", "--out", str(tmp_path / "a.csv"), "--cells", "c", "--data", "d", *options]) == 0
     assert calls[0] == (tmp_path / "ood_likelihood.csv", "d")
@@ -143,6 +141,6 @@ def test_the_command_hands_its_options_on(tmp_path, monkeypatch, capsys):
 
 def test_a_method_has_rows_for_its_tasks_alone(small, tmp_path):
     rows = measure(tmp_path, ("bicubic",))
-    assert [(row["domain"], row["task"]) for row in rows] == [("face", "sr2"), ("other", "sr2")]
-    stored = domains.read_domains(tmp_path / "ood_scores.csv")
-    assert all(row["lam"] is None and row["objective_mean"] is None and row["psnr_mean"] > 15 for row in stored)
+    assert list(zip(rows["domain"], rows["task"], strict=True)) == [("face", "sr2"), ("other", "sr2")]
+    stored = read_table("ood_scores", tmp_path)
+    assert stored["lam"].isna().all() and stored["objective_mean"].isna().all() and (stored["psnr_mean"] > 15).all()

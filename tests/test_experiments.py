@@ -1,29 +1,30 @@
 """The score table's machinery on a small flow: tuning, cells that survive a stop, files."""
 
-import csv
 import json
 
+import pandas as pd
 import pytest
 import torch
 from test_reconstruction import small_flow
 
-from course_lib.data import TASKS, face
+from course_lib.data import TASKS, face, make_task, observe
 from course_lib.models.vae import VAE
 from course_lib.operators import Blur, Downsample, Mask
 from course_lib.studies import experiments, methods
-from course_lib.studies.experiments import METHODS, Experiment, make_task, observe, reproduce
-from course_lib.studies.methods import GRID
-from course_lib.studies.scores import COLUMNS, PUBLISHED, per_image, read_tuning, table
+from course_lib.studies.experiments import Experiment, reproduce
+from course_lib.studies.methods import GRID, METHODS
+from course_lib.studies.scores import PUBLISHED, SCORE_COLUMNS, beside_published, tuned_lams
+from course_lib.studies.store import read_table
 
 UNCOUNTED = ("bicubic", "biharmonic", "srcnn", "vdsr", "pnp", "posterior_mean", "flow_denoiser_pnp")
 """The methods that minimize no objective."""
 
 
 @pytest.fixture
-def experiment(tmp_path):
+def experiment():
     images = torch.nn.functional.avg_pool2d(face(), 8)
     images = torch.cat([images, images.flip(3), 1 - images])
-    return Experiment(small_flow().float(), images[:2], images[2:], tmp_path / "cells", batch=2)
+    return Experiment(small_flow().float(), images[:2], images[2:], batch=2)
 
 
 def test_tasks_are_those_of_the_source():
@@ -88,23 +89,28 @@ def small_task(name, size=8):
 def test_a_table_resumes_and_prints_its_columns(experiment, tmp_path, monkeypatch):
     monkeypatch.setattr(experiments, "make_task", small_task)
     path = tmp_path / "scores.csv"
-    rows = reproduce(experiment, path, tasks=("sr2", "deblurring"), methods=("tv", "bicubic"), sigmas=(0.05,))
-    assert [(r["task"], r["method"]) for r in rows] == [("deblurring", "tv"), ("sr2", "tv"), ("sr2", "bicubic")]
-    with path.open() as file:
-        table = list(csv.DictReader(file))
-    assert tuple(table[0]) == tuple(COLUMNS) and len(table) == 3
-    assert float(table[0]["psnr_mean"]) == pytest.approx(rows[0]["psnr_mean"], rel=1e-3)
+
+    def measure():
+        cells = tmp_path / "cells"
+        return reproduce(experiment, path, cells, ("sr2", "deblurring"), ("tv", "bicubic"), sigmas=(0.05,))
+
+    rows, table = measure(), read_table("scores", tmp_path)
+    keys = [("deblurring", "tv"), ("sr2", "tv"), ("sr2", "bicubic")]
+    assert tuple(table) == SCORE_COLUMNS and [(row.task, row.method) for row in table.itertuples()] == keys
+    rows = rows.set_index(["task", "method"])["psnr_mean"]
+    assert list(table["psnr_mean"]) == pytest.approx([rows[key] for key in keys], rel=1e-3)
     kept = path.read_bytes()
     monkeypatch.setattr(Experiment, "estimate", None)
-    reproduce(experiment, path, tasks=("sr2", "deblurring"), methods=("tv", "bicubic"), sigmas=(0.05,))
+    measure()
     assert path.read_bytes() == kept
     cell = json.loads((tmp_path / "cells" / "sr2-tv-0.05.json").read_text())
-    lams, values = read_tuning(tmp_path / "tuning.csv")["sr2", "tv", 0.05]
-    assert lams == sorted(lams) and lams[values.index(max(values))] == pytest.approx(cell["lam"], rel=1e-3)
+    tuning = read_table("tuning", tmp_path).query("task == 'sr2' and method == 'tv'")
+    assert tuning["lam"].is_monotonic_increasing
+    assert tuning["lam"][tuning["psnr"].idxmax()] == pytest.approx(cell["lam"], rel=1e-3)
     assert len(cell["psnr"]) == 2 and cell["psnr_mean"] == pytest.approx(sum(cell["psnr"]) / 2)
     assert not list(tmp_path.rglob("*.tmp"))
     (tmp_path / "cells" / "sr2-other-0.05.json").write_text(json.dumps(cell | {"method": "of another version"}))
-    assert len(experiment.rows()) == 3
+    assert len(measure()) == 3
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -119,20 +125,21 @@ def test_published_numbers_are_those_of_slide_25():
     assert sum(p["analysis"][0] > p["synthesis"][0] for p in PUBLISHED.values()) == 4
 
 
-def test_the_table_has_a_line_a_task_and_names_what_is_missing(experiment, tmp_path):
+def test_the_table_has_a_line_a_task_and_names_what_is_missing():
     row = {"task": "sr2", "method": "tv", "sigma": 0.05, "images": 20, "psnr_mean": 25.926, "psnr_std": 1.191}
     row |= {"ssim_mean": 0.824, "ssim_std": 0.02}
-    lines = table([row, row | {"sigma": 0.0}], 0.05).splitlines()
+    lines = beside_published(pd.DataFrame([row, row | {"sigma": 0.0}]), 0.05).splitlines()
     assert lines[0] == "| task | tv | published synthesis | published analysis |" and len(lines) == 2 + len(TASKS)
     assert lines[3] == "| sr2 | 25.93 ± 1.19, 0.82 (20) | 22.26 ± 4.21, 0.76 | 31.19 ± 1.33, 0.93 |"
-    assert lines[2].startswith("| deblurring | – |") and "map" in table([row], 0.05, ["map"])
-    (tmp_path / "sr2-tv-0.05.json").write_text('{"psnr": [25.0, 26.0]}')
-    assert per_image("sr2", "tv", 0.05, tmp_path) == [25.0, 26.0]
-    with pytest.raises(FileNotFoundError, match="was not measured"):
-        per_image("sr2", "map", 0.05, tmp_path)
+    assert lines[2].startswith("| deblurring | – |") and "map" in beside_published(pd.DataFrame([row]), 0.05, ["map"])
+
+
+def test_a_method_without_lam_has_none():
+    lams = tuned_lams(0.01)
+    assert lams["sr2", "bicubic"] is None and 0 < lams["sr2", "tv"] < 0.1
 
 
 def test_without_validation_images_lam_is_the_start(experiment):
-    alone = Experiment(experiment.model, experiment.test, experiment.test[:0], experiment.out)
+    alone = Experiment(experiment.model, experiment.test, experiment.test[:0])
     assert alone.tune("deblurring", "map", 0.02) == (0.02**2 / 2, {})
     assert alone.tune("sr2", "bicubic", 0.02) == (None, {})

@@ -119,11 +119,11 @@ result.raise_error()
 import course_lib, sys
 from course_lib import data
 from course_lib.models import weights
-from course_lib.studies import scores
+from course_lib.studies import FIGURES, store
 assert course_lib.__file__.startswith(sys.prefix), course_lib.__file__
-assert str(scores.FIGURES).startswith(sys.prefix) and len(scores.read_scores(scores.FIGURES / "scores.csv")) > 10
-assert len(scores.per_image("sr2", "tv", 0.01)) == 50
-kept = [p.relative_to(scores.FIGURES).as_posix() for p in scores.FIGURES.rglob("*")]
+assert str(FIGURES).startswith(sys.prefix) and len(store.read_table("scores")) > 10
+assert len(store.FACE_CELLS.read("sr2", "tv", 0.01)["psnr"]) == 50
+kept = [p.relative_to(FIGURES).as_posix() for p in FIGURES.rglob("*")]
 assert sorted(k for k in kept if k.endswith((".csv", ".json", ".jpg"))) == {tables}
 print("installed", tuple(weights.load_model("glow").encode(data.face())[0].shape))
 """

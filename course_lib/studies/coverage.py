@@ -7,20 +7,29 @@ doi:10.1198/106186006X136976).
 `TEMPER` multiplies σ² + η: as many values count as one witness, as the residual of a real face is not white.
 """
 
-import csv
 import math
-from pathlib import Path
 
+import pandas as pd
 import torch
 
-from course_lib.common import check, check_count, check_number, progress, write_text
+from course_lib.common import check, check_count, check_number, progress
 from course_lib.data import load_folder, observe, to_float
-from course_lib.models.weights import load_model
+from course_lib.models.weights import describe, load_model
 from course_lib.operators import Mask, square_mask
 from course_lib.reconstruction import laplace, sample_posterior, synthesis
-from course_lib.studies.scores import FIGURES, lines
+from course_lib.studies.store import Store, write_table
 
-COLUMNS = ("faces", "images", "level", "coverage_mean", "coverage_std", "claimed", "rms_error", "latent", "rhat")
+COVERAGE_COLUMNS = (
+    "faces",
+    "images",
+    "level",
+    "coverage_mean",
+    "coverage_std",
+    "claimed",
+    "rms_error",
+    "latent",
+    "rhat",
+)
 """`claimed` is the standard deviation of the hidden values, `rms_error` that of their mean from the truth, `latent` is
 ‖z‖²/D of the samples; all three are means over the images. `rhat` is the largest of all latents of all images."""
 
@@ -56,7 +65,7 @@ def sample_hidden(x, model, temper, seed, options):
 
 @torch.no_grad()
 def measure_faces(x, model, temper=1.0, seed=0, batch=5, options=HMC):
-    """What the posterior claims on faces x, and what is true: {name: [B]}, with `coverage` [B, levels]."""
+    """What the posterior claims on faces x, and what is true: {name: [B]}, with `coverage` [B, levels], as lists."""
     columns = {name: [] for name in ("coverage", "claimed", "rms_error", "latent", "rhat")}
     for part in progress(range(0, len(x), batch), desc="coverage"):
         found, values, truth = sample_hidden(x[part : part + batch], model, temper, seed + part, options)
@@ -66,15 +75,16 @@ def measure_faces(x, model, temper=1.0, seed=0, batch=5, options=HMC):
             columns["coverage"].append([coverage(samples, x_hidden, level) for level in LEVELS])
             columns["claimed"].append(samples.var(0).mean().sqrt().item())
             columns["rms_error"].append((samples.mean(0) - x_hidden).square().mean().sqrt().item())
-    return {name: torch.tensor(values) for name, values in columns.items()}
+    return columns
 
 
-def rows_of(name, found):
-    """The rows of the table that `measure_faces` gives, one a level."""
-    means = [found[key].mean().item() for key in ("claimed", "rms_error", "latent")]
+def by_level(record):
+    """The rows of the table that a cell gives, one a level."""
+    found = {name: torch.tensor(record[name]) for name in ("coverage", "claimed", "rms_error", "latent", "rhat")}
+    means = {name: found[name].mean().item() for name in ("claimed", "rms_error", "latent")}
     for level, covered in zip(LEVELS, found["coverage"].unbind(1), strict=True):
-        spread = covered.std(correction=0).item()
-        yield name, len(covered), level, covered.mean().item(), spread, *means, found["rhat"].max().item()
+        row = {"faces": record["faces"], "images": len(covered), "level": level, "coverage_mean": covered.mean().item()}
+        yield row | {"coverage_std": covered.std(correction=0).item(), **means, "rhat": found["rhat"].max().item()}
 
 
 def own_faces(model, count, seed=0):
@@ -86,30 +96,28 @@ def own_faces(model, count, seed=0):
     return x + model.eta.sqrt().item() * torch.randn(x.shape, generator=generator)
 
 
-def measure(path, folder, count=20, options=HMC):
-    """Write `coverage.csv`, `COLUMNS`: a VAE's own faces, the first `count` test faces of CelebA in a folder, and
-    these once more with `TEMPER`.
+def measure_coverage(path, folder, cells="runs/coverage", count=20, options=HMC):
+    """Measure a VAE's own faces, the first `count` test faces of CelebA in a folder, and these once more with `TEMPER`:
+    a cell each. After each one, `coverage.csv` is written to `path`, a DataFrame.
 
     Raises ValueError for a count below 1, FileNotFoundError for a folder without images.
     """
     check_count("count", count, low=1)
-    model = load_model("vae")
+    model, sha = load_model("vae"), describe("vae")["sha256"]
     faces = to_float(load_folder(folder, "test", limit=count))
-    groups, rows = (("own", own_faces(model, count), 1.0), ("real", faces, 1.0), ("tempered", faces, TEMPER)), []
-    for name, x, temper in groups:
-        rows += rows_of(name, measure_faces(x, model, temper, options=options))
-    write_text(path, lines(COLUMNS, *rows))
-    return rows
+    groups = {"own": (own_faces(model, count), 1.0), "real": (faces, 1.0), "tempered": (faces, TEMPER)}
 
+    def setup(name):
+        return {"weights": sha, "images": len(groups[name][0]), "sigma": SIGMA, "temper": groups[name][1]} | options
 
-def read_coverage(path=FIGURES / "coverage.csv"):
-    """{faces: its rows}, numbers as numbers, the levels in rising order; FileNotFoundError where there is no table."""
-    path = Path(path)
-    if not path.exists():
-        raise FileNotFoundError(f"path: {path} does not exist; `python -m course_lib coverage` writes it")
-    table = {}
-    with path.open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            values = {name: float(text) for name, text in row.items() if name != "faces"}
-            table.setdefault(row["faces"], []).append(values)
-    return table
+    def measure(name):
+        x, temper = groups[name]
+        return {"faces": name} | measure_faces(x, model, temper, options=options), None
+
+    def table(records):
+        return pd.DataFrame([row for record in records for row in by_level(record)], columns=COVERAGE_COLUMNS)
+
+    def write(records):
+        write_table(path, table(records), COVERAGE_COLUMNS)
+
+    return table(Store(cells, "coverage").fill([(name,) for name in groups], setup, measure, write))

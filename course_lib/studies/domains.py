@@ -1,32 +1,26 @@
 """The face prior away from home (slides 26-27): the tasks of the source on photographs that mostly show no face.
 
-λ is that of the face table, `figures/scores.csv`: who expects a face has tuned it on faces. All images are one batch;
-a cell is one (task, method) on all of them, kept in a file of its own with its pictures, so that a run that is stopped
-goes on with the next cell.
+λ is that of the face table, `figures/scores.csv`: who expects a face has tuned it on faces. A cell is one (task,
+method) on all photographs, with its reconstructions.
 """
 
-import csv
 import io
-import json
 import math
-from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from PIL import Image
 
-from course_lib.common import check, check_calls, check_count, check_images, progress, replacing
-from course_lib.data import PHOTOGRAPHS, load_folder, to_float, whole_photograph
+from course_lib.common import check, check_calls, check_count, check_images
+from course_lib.data import PHOTOGRAPHS, TASKS, load_folder, to_float, whole_photograph
 from course_lib.metrics import psnr, ssim
 from course_lib.models.weights import describe, load_model
-from course_lib.studies.experiments import Experiment, check_names
-from course_lib.studies.methods import METHODS as ALL_METHODS
-from course_lib.studies.scores import COLUMNS as SCORE_COLUMNS
-from course_lib.studies.scores import FIGURES, TASKS, lines, parsed, read_scores, write_text
+from course_lib.studies.experiments import SIGMA, Experiment, applicable
+from course_lib.studies.scores import SCORE_COLUMNS, tuned_lams
+from course_lib.studies.store import PHOTOGRAPH_CELLS, Store, in_order, write_table
 
-SIGMA = 0.01
-
-METHODS = (
+DOMAIN_METHODS = (
     "tv",
     "bicubic",
     "biharmonic",
@@ -38,14 +32,12 @@ METHODS = (
     "synthesis",
     "analysis",
 )
-"""Names of `methods.METHODS`, the slowest last. The denoiser of pnp has trained on `PHOTOGRAPH_SPLITS["train"]`."""
+"""Names of `METHODS`, the slowest last. The denoiser of pnp has trained on `PHOTOGRAPH_SPLITS["train"]`."""
 
-COLUMNS = ("domain", *SCORE_COLUMNS)
+DOMAIN_COLUMNS = ("domain", *SCORE_COLUMNS)
 
-LIKELIHOOD = ("domain", "png", "bits", "latent", "bits_grain", "latent_grain")
-"""Columns of `likelihood.csv`: bits a value of the PNG file, then `familiarity` without and with grain of `SIGMA`."""
-
-CELLS = FIGURES / "ood_cells"
+LIKELIHOOD_COLUMNS = ("domain", "png", "bits", "latent", "bits_grain", "latent_grain")
+"""Of `ood_likelihood.csv`: bits a value of the PNG file, then `familiarity` without and with grain of `SIGMA`."""
 
 
 def boxes(name, most=1):
@@ -74,106 +66,58 @@ def photographs(most=1, size=64):
     return names, torch.stack(images)
 
 
-def face_lams(path=FIGURES / "scores.csv"):
-    """{(task, method): λ} of the face table at σ = `SIGMA`."""
-    return {(row["task"], row["method"]): row["lam"] for row in read_scores(path) if row["sigma"] == SIGMA}
+def measure_domains(
+    path, cells=PHOTOGRAPH_CELLS.folder, tasks=TASKS, methods=DOMAIN_METHODS, most=1, weights="glow", device="cpu"
+):
+    """Measure cells, and after each one write `ood_scores.csv` to `path`: a row a (domain, task, method), a DataFrame.
+
+    Args:
+        cells: folder of the cells. most: squares of each photograph (`boxes`). weights: name of a flow's file.
+    """
+    pairs, lams, (names, images) = applicable(tasks, methods, DOMAIN_METHODS), tuned_lams(SIGMA), photographs(most)
+    model, sha, images = load_model(weights, device), describe(weights)["sha256"], images.to(device)
+    experiment = Experiment(model, images, images[:0], len(images), sha)
+
+    def setup(task, method):
+        return {"weights": experiment.weights_of(method), "images": len(names), "lam": lams[task, method]}
+
+    def measure(task, method):
+        return measure_photographs(experiment, names, task, method, lams[task, method])
+
+    def table(records):
+        rows = pd.DataFrame(row for record in records for row in by_domain(record))
+        return in_order(rows, domain=dict.fromkeys(names), task=TASKS, method=methods)
+
+    def write(records):
+        write_table(path, table(records), DOMAIN_COLUMNS)
+
+    return table(Store(cells, "domains").fill(pairs, setup, measure, write))
 
 
-def measure_cell(experiment, names, task, method, lam):
-    """Scores of a method's reconstructions of all images, and the images: (row, [N, 3, H, W])."""
+def measure_photographs(experiment, names, task, method, lam):
+    """The record of a cell, one number an image in `psnr`, `ssim`, `objective` and `latent` (‖E(x̂)‖²/d), and the x̂."""
     found, objective, seconds = experiment.estimate(task, method, SIGMA, lam, experiment.test, 0)
     with torch.no_grad():
         latent = experiment.model.encode(found).square().mean(1)
-    row = {"task": task, "method": method, "sigma": SIGMA, "lam": lam, "domains": list(names)}
-    row |= {"psnr": psnr(found, experiment.test).tolist(), "ssim": ssim(found, experiment.test).tolist()}
-    row |= {"objective": None if objective is None else objective.tolist(), "latent": latent.tolist()}
-    return row | {"seconds_per_image": seconds, "device": found.device.type}, found
+    record = {"task": task, "method": method, "sigma": SIGMA, "lam": lam, "domains": list(names)}
+    record |= {"psnr": psnr(found, experiment.test).tolist(), "ssim": ssim(found, experiment.test).tolist()}
+    record |= {"objective": None if objective is None else objective.tolist(), "latent": latent.tolist()}
+    return record | {"seconds_per_image": seconds, "device": found.device.type}, found
 
 
-def cell(experiment, names, task, method, lam):
-    """The row of a cell, read from its file or measured; then it is kept, with its `pictures`."""
-    path = Path(experiment.out) / f"{task}-{method}.json"
-    setup = {"weights": experiment.setup(method)["weights"], "images": len(names), "lam": lam}
-    if path.exists() and (kept := json.loads(path.read_text(encoding="utf-8")))["setup"] == setup:
-        return kept
-    row, found = measure_cell(experiment, names, task, method, lam)
-    row["setup"] = setup
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Strip and row belong together: neither is renamed before both are written.
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(row, indent=1), encoding="utf-8", newline="\n")
-        save_strip(found, path.with_suffix(".jpg"))
-    return row
-
-
-def save_strip(images, path, quality=92):
-    """Write images [N, 3, H, W] side by side as one JPEG; its blocks of 8×8 pixels don't cross images of 64×64."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    array = (torch.cat(list(images.cpu()), 2).permute(1, 2, 0) * 255).round().byte().numpy()
-    buffer = io.BytesIO()
-    Image.fromarray(array).save(buffer, format="JPEG", quality=quality, subsampling=0)
-    # Through memory, as Pillow itself cuts a JPEG file short without an error where the disk is full.
-    with replacing(path) as temporary:
-        temporary.write_bytes(buffer.getvalue())
-
-
-def pictures(task, method, folder=CELLS):
-    """The reconstructions of a cell, [N, 3, H, W] in [0, 1], as JPEG has kept them: to look at, not to measure."""
-    path = Path(folder) / f"{task}-{method}.jpg"
-    if not path.exists():
-        raise FileNotFoundError(f"task, method: {path.name} was not measured; `python -m course_lib domains` does")
-    with Image.open(path) as strip:
-        array = torch.from_numpy(np.array(strip)).permute(2, 0, 1)
-    return to_float(torch.stack(array.split(array.shape[1], 2)))
-
-
-def by_domain(row):
+def by_domain(record):
     """The rows of `scores.csv`'s form that a cell gives, one a domain."""
-    parts = {name: torch.tensor([domain == name for domain in row["domains"]]) for name in row["domains"]}
-    for name, chosen in parts.items():
-        scores = {key: torch.tensor(row[key])[chosen] for key in ("psnr", "ssim", "objective") if row[key]}
-        means = {f"{key}_mean": value.mean().item() for key, value in scores.items()}
-        spreads = {f"{key}_std": value.std(correction=0).item() for key, value in scores.items()}
-        yield row | {"domain": name, "images": int(chosen.sum()), "objective_mean": None} | means | spreads
-
-
-def measure(path, cells=CELLS, tasks=TASKS, methods=METHODS, most=1, weights="glow", device="cpu"):
-    """Measure cells, and after each one write `ood_scores.csv` to `path`: a row a (domain, task, method), `COLUMNS`.
-
-    Args:
-        cells: folder of finished cells. most: squares of each photograph (`boxes`). weights: name of a flow's file.
-    """
-    check_names(tasks, methods, METHODS)
-    (names, images), lams = photographs(most), face_lams()
-    model, sha = load_model(weights, device), describe(weights)["sha256"]
-    experiment = Experiment(model, images.to(device), images[:0].to(device), cells, len(images), sha)
-    wanted, rows = [(t, m) for m in methods for t in tasks if t in ALL_METHODS[m].tasks], []
-    bar = progress(wanted)
-    for task, method in bar:
-        bar.set_description(f"{task} {method}")
-        rows.extend(by_domain(cell(experiment, names, task, method, lams[task, method])))
-        order = sorted(rows, key=lambda row: (names.index(row["domain"]), TASKS.index(row["task"])))
-        write_text(path, lines(COLUMNS, *([row[name] for name in COLUMNS] for row in order)))
-    return rows
-
-
-def read_domains(path=FIGURES / "ood_scores.csv"):
-    """The rows of `ood_scores.csv`, numbers as numbers; FileNotFoundError where there is none."""
-    path = Path(path)
-    if not path.exists():
-        raise FileNotFoundError(f"path: {path} does not exist; `python -m course_lib domains` writes it")
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    return [{name: text if name == "domain" else parsed(name, text) for name, text in row.items()} for row in rows]
-
-
-def per_image(task, method, folder=CELLS):
-    """A cell of the table as it was measured: `domains`, and one number an image in `psnr`, `ssim`, `objective` and
-    `latent` (‖E(x̂)‖²/d)."""
-    path = Path(folder) / f"{task}-{method}.json"
-    if not path.exists():
-        raise FileNotFoundError(f"task, method: {path.name} was not measured; `python -m course_lib domains` does")
-    return json.loads(path.read_text(encoding="utf-8"))
+    images = pd.DataFrame(
+        {"psnr": record["psnr"], "ssim": record["ssim"], "objective": record["objective"] or math.nan}
+    )
+    for name, those in images.groupby(record["domains"], sort=False):
+        mean, spread = those.mean(), those.std(ddof=0)
+        yield record | {
+            "domain": name,
+            "images": len(those),
+            **{"psnr_mean": mean["psnr"], "psnr_std": spread["psnr"]},
+            **{"ssim_mean": mean["ssim"], "ssim_std": spread["ssim"], "objective_mean": mean["objective"]},
+        }
 
 
 def png_bits(images):
@@ -202,7 +146,7 @@ def familiarity(model, images):
 
 
 def measure_likelihood(path, folder, count=50, weights="glow"):
-    """Write `ood_likelihood.csv`, `LIKELIHOOD`: a row for each of the first `count` test faces of CelebA in a folder
+    """Write `ood_likelihood.csv`, a row for each of the first `count` test faces of CelebA in a folder
     (domain `faces`), and for each of `photographs`; the grain is the noise of the flow's training."""
     model, (names, images) = load_model(weights), photographs(most=4)
     faces = to_float(load_folder(folder, "test", limit=count))
@@ -212,5 +156,4 @@ def measure_likelihood(path, folder, count=50, weights="glow"):
     for x in (images, images + grain):
         parts = [familiarity(model, part) for part in x.split(10)]
         columns += [torch.cat(values) for values in zip(*parts, strict=True)]
-    rows = zip(names, *(column.tolist() for column in columns), strict=True)
-    write_text(path, lines(LIKELIHOOD, *rows))
+    write_table(path, zip(names, *(column.tolist() for column in columns), strict=True), LIKELIHOOD_COLUMNS)

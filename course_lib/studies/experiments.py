@@ -1,30 +1,35 @@
 """The score table of the source (slide 25): five tasks, several methods, three noise levels, measured on faces.
 
-A cell is one (task, method, σ). Its λ is tuned on validation images by climbing a grid; then the cell is measured on
-test images and kept in a file of its own, so that a run that is stopped goes on with the next cell.
+A cell of the table is one (task, method, σ): its λ is tuned on validation images by climbing a grid; then it is
+measured on test images.
 """
 
-import json
 import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
 import torch
 
-from course_lib.common import check, check_count, check_images, check_number, progress, write_text
+from course_lib.common import check, check_count, check_images, check_number
 from course_lib.data import TASKS, face, load_folder, make_task, observe, to_float
 from course_lib.metrics import psnr, ssim
 from course_lib.models.weights import describe, load_model
 from course_lib.studies.methods import METHODS
-from course_lib.studies.scores import write_scores, write_table, write_tuning
+from course_lib.studies.scores import write_beside_published, write_scores, write_tuning
+from course_lib.studies.store import FACE_CELLS, Store
 
 SIGMAS = (0.0, 0.01, 0.05)
+"""Standard deviations of the noise in the score table."""
+
+SIGMA = 0.01
+"""The one of the other studies."""
 
 
 @dataclass
 class Experiment:
-    """What a table is measured on: a model, test and validation images [N, 3, 64, 64] in [0, 1]; and where cells go.
+    """What a table is measured on: a model, and test and validation images [N, 3, 64, 64] in [0, 1], batch by batch.
 
     `weights` tells the model apart from others: a cell that other weights or image counts made is not reused.
     """
@@ -32,7 +37,6 @@ class Experiment:
     model: torch.nn.Module
     test: torch.Tensor
     validation: torch.Tensor
-    out: Path
     batch: int = 10
     weights: str = ""
 
@@ -40,25 +44,24 @@ class Experiment:
         check_images("test", self.test)
         check_count("batch", self.batch, low=1)
 
-    def check_cell(self, task, method):
-        """Raise ValueError unless the method is known, and applies to the task."""
-        known = method in METHODS and task in METHODS[method].tasks
-        check(known, "method", f"one of {list(METHODS)} that applies to {task}", repr(method))
-
     def network(self, method):
         """The model that a method is given."""
         name = METHODS[method].network
         return load_model(name, self.test.device) if name else self.model
 
-    def setup(self, method):
-        """What a kept cell must have been measured with."""
+    def weights_of(self, method):
+        """What tells the network of a method apart from others: the SHA-256 of its weights."""
         name = METHODS[method].network
-        weights = describe(name)["sha256"] if name else self.weights
-        return {"weights": weights, "images": len(self.test), "validation": len(self.validation)}
+        return describe(name)["sha256"] if name else self.weights
+
+    def setup(self, task, method, sigma):
+        """What a cell of the score table depends on."""
+        return {"weights": self.weights_of(method), "images": len(self.test), "validation": len(self.validation)}
 
     def estimate(self, task, method, sigma, lam, images, first_seed):
         """Reconstruct all images, batch by batch: (images, objectives or None, seconds an image)."""
-        self.check_cell(task, method)
+        known = method in METHODS and task in METHODS[method].tasks
+        check(known, "method", f"one of {list(METHODS)} that applies to {task}", repr(method))
         A, model = make_task(task, images.shape[-1]).to(images.device), self.network(method)
         found, objectives, started = [], [], time.perf_counter()
         for start in range(0, len(images), self.batch):
@@ -98,67 +101,68 @@ class Experiment:
                 best = climbed
         return grid[best], {grid[i]: round(scores[i], 3) for i in sorted(scores)}
 
-    def rows(self):
-        """All rows that these weights have in the folder, by method (in the order of `METHODS`; others don't count)."""
-        rows = [json.loads(path.read_text()) for path in sorted(Path(self.out).glob("*.json"))]
-        rows = [row for row in rows if row["method"] in METHODS]
-        rows = [row for row in rows if row["setup"]["weights"] == self.setup(row["method"])["weights"]]
-        return sorted(rows, key=lambda row: list(METHODS).index(row["method"]))
-
-    def cell(self, task, method, sigma):
-        """The row of a cell, read from its file or measured (and then kept there)."""
-        self.check_cell(task, method)
-        path = Path(self.out) / f"{task}-{method}-{sigma:g}.json"
-        setup = self.setup(method)
-        if path.exists() and (kept := json.loads(path.read_text()))["setup"] == setup:
-            return kept
+    def measure(self, task, method, sigma):
+        """The record of a cell of the score table, tuned and measured; without pictures."""
         lam, tuning = self.tune(task, method, sigma)
         found, objective, seconds = self.estimate(task, method, sigma, lam, self.test, 0)
         scores, similarity = psnr(found, self.test), ssim(found, self.test)
-        row = {"task": task, "method": method, "sigma": sigma, "images": len(self.test), "lam": lam}
-        row |= {"psnr_mean": scores.mean().item(), "psnr_std": scores.std(correction=0).item()}
-        row |= {"ssim_mean": similarity.mean().item(), "ssim_std": similarity.std(correction=0).item()}
-        row |= {"objective_mean": None if objective is None else objective.mean().item()}
-        row |= {"seconds_per_image": seconds, "device": self.test.device.type}
-        row |= {"psnr": scores.tolist(), "tuning": tuning, "setup": setup}
-        write_text(path, json.dumps(row, indent=1))
-        return row
+        record = {"task": task, "method": method, "sigma": sigma, "images": len(self.test), "lam": lam}
+        record |= {"psnr_mean": scores.mean().item(), "psnr_std": scores.std(correction=0).item()}
+        record |= {"ssim_mean": similarity.mean().item(), "ssim_std": similarity.std(correction=0).item()}
+        record |= {"objective_mean": None if objective is None else objective.mean().item()}
+        record |= {"seconds_per_image": seconds, "device": self.test.device.type}
+        return record | {"psnr": scores.tolist(), "tuning": tuning}, None
 
 
-def check_names(tasks, methods, known=tuple(METHODS)):
-    """Raise ValueError for a task of no table, or a method that is not one of `known`."""
+def applicable(tasks, methods, known=tuple(METHODS)):
+    """The pairs (task, method) where a method applies, method by method.
+
+    Raises ValueError for a task of no table, for a method that is not one of `known`, and where none applies.
+    """
     for name, values, allowed in (("tasks", tasks, TASKS), ("methods", methods, known)):
         check(set(values) <= set(allowed), name, f"some of {list(allowed)}", list(values))
+    pairs = [(task, method) for method in methods for task in tasks if task in METHODS[method].tasks]
+    check(pairs, "methods", f"one at least that applies to {', '.join(tasks)}", list(methods))
+    return pairs
 
 
-def reproduce(experiment, path, tasks=TASKS, methods=tuple(METHODS), sigmas=SIGMAS):
-    """Measure cells, and after each one write the tables of all cells in the experiment's folder; returns the rows."""
-    check_names(tasks, methods)
+def reproduce(experiment, path, cells=FACE_CELLS.folder, tasks=TASKS, methods=tuple(METHODS), sigmas=SIGMAS):
+    """Measure cells, and after each one write the tables of all cells of a folder that have the experiment's weights.
+
+    The score table goes to `path`; `tuning.csv` and the table in Markdown beside it. Returns the rows, a DataFrame.
+    """
+    pairs, store = applicable(tasks, methods), Store(cells, "reproduce")
+    check(len(sigmas) > 0, "sigmas", "a noise level at least", list(sigmas))
     for sigma in sigmas:
         check_number("sigmas", sigma)
-    wanted = [(t, m, s) for m in methods for s in sigmas for t in tasks if t in METHODS[m].tasks]
-    check(wanted, "methods", f"one at least that solves {', '.join(tasks)}, and a noise level", list(methods))
-    bar, rows = progress(wanted), []
-    for task, method, sigma in bar:
-        bar.set_description(f"{task} {method} σ={sigma:g}")
-        experiment.cell(task, method, sigma)
-        rows = experiment.rows()
+
+    def measured():
+        """The rows of the folder; other weights' don't count, nor do methods of another version."""
+        records = [record for record in store.records() if record["method"] in METHODS]
+        return pd.DataFrame(r for r in records if r["setup"]["weights"] == experiment.weights_of(r["method"]))
+
+    def write(_):
+        rows = measured()
         write_scores(rows, path)
         write_tuning(rows, Path(path).with_name("tuning.csv"))
-        write_table(rows, Path(path).with_suffix(".md"))
-    return rows
+        write_beside_published(rows, Path(path).with_suffix(".md"))
+
+    keys = [
+        (task, method, sigma) for method in methods for sigma in sigmas for task in tasks if (task, method) in pairs
+    ]
+    store.fill(keys, experiment.setup, experiment.measure, write)
+    return measured()
 
 
-def experiment_on_faces(folder, out, name="glow", images=50, validation=8, device="cpu", batch=10):
+def experiment_on_faces(folder, name="glow", images=50, validation=8, device="cpu", batch=10):
     """An `Experiment` on a folder of CelebA: its first test images (009751, …) and validation images (009501, …)."""
     model, sha = load_model(name, device), describe(name)["sha256"]
     test = to_float(load_folder(folder, "test", limit=images)).to(device)
-    return Experiment(
-        model, test, to_float(load_folder(folder, "validation", limit=validation)).to(device), out, batch, sha
-    )
+    tuning = to_float(load_folder(folder, "validation", limit=validation)).to(device)
+    return Experiment(model, test, tuning, batch, sha)
 
 
-def experiment_on_the_astronaut(out, name="glow", device="cpu"):
+def experiment_on_the_astronaut(name="glow", device="cpu"):
     """An `Experiment` that needs no data: the astronaut's face, and no validation, so that λ is not tuned."""
     x = face().to(device)
-    return Experiment(load_model(name, device), x, x[:0], out, 1, describe(name)["sha256"])
+    return Experiment(load_model(name, device), x, x[:0], 1, describe(name)["sha256"])

@@ -3,7 +3,6 @@
 The face is the astronaut of scikit-image, which no network here has seen; the numbers are those of the score table.
 """
 
-import csv
 import json
 import re
 import textwrap
@@ -20,9 +19,10 @@ from course_lib.models.weights import load_model
 from course_lib.operators import Mask
 from course_lib.plots import COLORS, as_array, use_style
 from course_lib.studies.methods import METHODS
-from course_lib.studies.scores import FIGURES, PUBLISHED
+from course_lib.studies.scores import PUBLISHED
+from course_lib.studies.store import read_table
 
-COLUMNS = {"tv": "total variation", "synthesis": "synthesis", "analysis": "analysis", "recommended": "recommended"}
+GALLERY = {"tv": "total variation", "synthesis": "synthesis", "analysis": "analysis", "recommended": "recommended"}
 """The methods of the gallery, by their names in the score table, and what they are called above the pictures."""
 
 LABELS = {
@@ -37,9 +37,9 @@ PARTS = {
     "I. Variational methods": (1, 6),
     "II. Networks that restore": (7, 9),
     "III. Generative networks": (10, 12),
-    "IV. Generative priors": (13, 18),
+    "IV. Generative priors": (13, 20),
 }
-"""The parts of the course: first and last notebook of each."""
+"""The parts of the course: first and last notebook of each; the map shows those that there are."""
 
 
 def displayed(y, A, size):
@@ -49,27 +49,27 @@ def displayed(y, A, size):
     return F.interpolate(y, size=(size, size), mode="nearest")
 
 
-def reconstruct(x, model, rows, sigma=0.01, tasks=TASKS):
+def reconstruct(x, model, scores, sigma=0.01, tasks=TASKS):
     """{task: {column: (image, PSNR)}} for one image x [1, 3, H, W], with the λ that the table tuned on faces.
 
-    Raises ValueError where `rows` of the table lack a (task, method) of the gallery at this σ.
+    Raises ValueError where `scores`, a DataFrame, lack a (task, method) of the gallery at this σ.
     """
-    lams = {(r["task"], r["method"]): r["lam"] for r in rows if r["sigma"] == sigma}
-    missing = [key for task in tasks for method in COLUMNS if (key := (task, method)) not in lams]
-    check(not missing, "rows", f"the methods {list(COLUMNS)} at σ = {sigma:g}", f"none for {missing}")
+    lams = scores[scores["sigma"] == sigma].set_index(["task", "method"])["lam"]
+    missing = [key for task in tasks for method in GALLERY if (key := (task, method)) not in lams]
+    check(not missing, "scores", f"the methods {list(GALLERY)} at σ = {sigma:g}", f"none for {missing}")
     found = {}
     for task in progress(tasks, desc="gallery"):
         A = make_task(task, x.shape[-1])
         y = observe(x, A, sigma, [0])
-        images = {name: METHODS[name].run(y, A, model, lams[task, name], sigma)[0].detach() for name in COLUMNS}
+        images = {name: METHODS[name].run(y, A, model, lams[task, name], sigma)[0].detach() for name in GALLERY}
         scored = {name: (image, psnr(image.clamp(0, 1), x).item()) for name, image in images.items()}
         found[task] = {"true": (x, None), "observed": (displayed(y, A, x.shape[-1]), None)} | scored
     return found
 
 
 def draw_gallery(found):
-    """One row a task: True / Observed / the methods of `COLUMNS`, with their PSNR. Returns a figure."""
-    names = {"true": "true", "observed": "observed"} | COLUMNS
+    """One row a task: True / Observed / the methods of `GALLERY`, with their PSNR. Returns a figure."""
+    names = {"true": "true", "observed": "observed"} | GALLERY
     size = (1.65 * len(names), 1.82 * len(found) + 0.2)
     figure, axes = plt.subplots(len(found), len(names), figsize=size, squeeze=False, layout="constrained")
     for i, (row, (task, images)) in enumerate(zip(axes, found.items(), strict=True)):
@@ -88,18 +88,18 @@ def draw_gallery(found):
     return figure
 
 
-def draw_scores(rows, sigma=0.01, methods=("tv", "pnp", "synthesis", "analysis", "map", "recommended")):
+def draw_scores(scores, sigma=0.01, methods=("tv", "pnp", "synthesis", "analysis", "map", "recommended")):
     """Mean PSNR of each task and method, ± a standard deviation over the faces, beside slide 25's. Returns a figure."""
-    here = {(row["task"], row["method"]): row for row in rows if row["sigma"] == sigma}
+    here = scores[scores["sigma"] == sigma].pivot(index="task", columns="method")
+    means, spreads = (here[column].reindex(index=TASKS, columns=methods) for column in ("psnr_mean", "psnr_std"))
     figure, axis = plt.subplots(figsize=(11, 3.9), layout="constrained")
     names, at = [*methods, "published synthesis", "published analysis"], np.arange(len(TASKS))
     for i, name in enumerate(names):
         kind = name.removeprefix("published ")
         if kind == name:
-            pairs = [(r["psnr_mean"], r["psnr_std"]) if (r := here.get((t, name))) else (np.nan, 0) for t in TASKS]
+            mean, std = means[name], spreads[name]
         else:
-            pairs = [PUBLISHED[task][kind][:2] for task in TASKS]
-        mean, std = zip(*pairs, strict=True)
+            mean, std = zip(*(PUBLISHED[task][kind][:2] for task in TASKS), strict=True)
         style = {"fmt": "o" if kind == name else "D", "mfc": COLORS[kind] if kind == name else "white"}
         place = at + (i - (len(names) - 1) / 2) * 0.1
         axis.errorbar(place, mean, std, label=name, color=COLORS[kind], elinewidth=1, markersize=6.5, **style)
@@ -125,8 +125,9 @@ def titles(folder):
 
 def draw_map(names):
     """The course as a map: a column a part, a box a notebook. names: {number: title}. Returns a figure."""
-    figure, axis = plt.subplots(figsize=(11, 4.2), layout="constrained")
-    axis.set(xlim=(0, 4), ylim=(-6.35, 1.45))
+    boxes = max(sum(first <= n <= last for n in names) for first, last in PARTS.values())
+    figure, axis = plt.subplots(figsize=(11, 0.972 + 0.538 * boxes), layout="constrained")
+    axis.set(xlim=(0, 4), ylim=(-0.35 - boxes, 1.45))
     axis.axis("off")
     palette = ["#0072B2", "#E69F00", "#009E73", "#CC79A7"]
     for column, ((part, (first, last)), color) in enumerate(zip(PARTS.items(), palette, strict=True)):
@@ -145,10 +146,9 @@ def draw_map(names):
     return figure
 
 
-def read_runs(path=FIGURES / "notebooks.csv"):
-    """{notebook: (seconds, peak MB)} of the table that `tests/benchmarks/notebooks.py` writes."""
-    with Path(path).open(encoding="utf-8", newline="") as file:
-        return {row["notebook"]: (float(row["seconds"]), float(row["peak_mb"])) for row in csv.DictReader(file)}
+def read_runs():
+    """{notebook: (seconds, peak MB)} of `figures/notebooks.csv`."""
+    return {row.notebook: (row.seconds, row.peak_mb) for row in read_table("notebooks").itertuples()}
 
 
 def stamp_runs(text, runs):
@@ -165,13 +165,17 @@ def stamp_runs(text, runs):
     return "\n".join(lines) + "\n"
 
 
-def write_figures(out, rows, folder, device="cpu"):
-    """`gallery.png`, `scores.png` and `map.png`, each written beside its place and renamed; returns their paths."""
+def write_figures(out, scores, folder, device="cpu"):
+    """Write `gallery.png`, `scores.png` and `map.png` to a folder; returns their paths.
+
+    Args:
+        scores: `read_table("scores")`. folder: the notebooks, whose titles make the map.
+    """
     use_style()
     model, x = load_model("glow", device), face().to(device)
     drawn = {
-        "gallery": draw_gallery(reconstruct(x, model, rows)),
-        "scores": draw_scores(rows),
+        "gallery": draw_gallery(reconstruct(x, model, scores)),
+        "scores": draw_scores(scores),
         "map": draw_map(titles(folder)),
     }
     paths = [Path(out) / f"{name}.png" for name in drawn]

@@ -1,9 +1,8 @@
-"""The tasks of the source (slide 22), and the methods of its score table: functions of (y, A, model, lam, sigma)."""
+"""The methods of the score table (slide 25 and more): functions of (y, A, model, lam, sigma)."""
 
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from skimage.restoration import inpaint_biharmonic
 
 from course_lib.common import check_calls, check_number
@@ -31,7 +30,7 @@ GRID = tuple(10 ** (k / 4) for k in range(-28, -3))
 """The λ that tuning chooses from: four a decade, from 1e-7 to 1e-1."""
 
 PNP_GRID = tuple(10 ** (k / 4) for k in range(-24, 9))
-"""The λ of plug and play, a number without units: four a decade, from 1e-6 to 1e2."""
+"""The λ of plug and play, which has no unit: four a decade, from 1e-6 to 1e2."""
 
 PNP_START, PNP_STEPS = 0.2, 16
 """The strength with which plug and play starts, and its number of steps."""
@@ -67,7 +66,7 @@ def minimizing(estimate, tuned_from=bayesian, network="", **options):
 
 
 def descent(sigma):
-    """λ where tuning starts for descents that stop before they arrive: they like more of it than σ²/2."""
+    """Where tuning starts for descents that stop before they arrive: their best λ often exceeds σ²/2 by far."""
     return max(bayesian(sigma), 5e-4)
 
 
@@ -94,7 +93,7 @@ def run_recommended(y, A, model, lam, sigma):
 
 def run_bicubic(y, A, model, lam, sigma):
     check_calls("A", A, "factor")
-    return F.interpolate(y, scale_factor=A.factor, mode="bicubic", align_corners=False), None
+    return upscale(y, A.factor), None
 
 
 def run_biharmonic(y, A, model, lam, sigma):

@@ -11,11 +11,12 @@ import torch
 from scipy.stats import norm
 
 from course_lib import regularizers, solvers
-from course_lib.common import check, check_calls, check_count, check_images, check_number, progress, replacing
+from course_lib.common import check, check_calls, check_count, check_images, check_number, progress
 from course_lib.data import sparse_signals
 from course_lib.operators import Operator
+from course_lib.studies import FIGURES
+from course_lib.studies.store import read_table, write_table
 
-STORED = Path(__file__).parent / "phase_transition.csv"
 GRID = np.linspace(0.04, 0.96, 24)
 """Values of δ, and of ρ, of the stored experiment."""
 
@@ -27,7 +28,7 @@ class RandomRows(Operator):
     ValueError unless 0 < m <= n.
     """
 
-    gram = 1.0
+    gram_diagonal = 1.0
 
     def __init__(self, m, n, seed=0, dtype=None):
         super().__init__()
@@ -49,10 +50,10 @@ class RandomRows(Operator):
         return y @ self.matrix
 
 
-def basis_pursuit(A, y, k=None, threshold=0.2, steps=500, tolerance=1e-5):
-    """x̂ = argmin ‖x‖₁ subject to A x = y (Chen, Donoho & Saunders 1998), [B, C, H, W], for an A with a `gram`: ADMM on
-    ½‖A x − y‖² + λ‖x‖₁ with λ → 0 and λ/ρ = `threshold`, where the data step is the projection on {A x = y}. The k of
-    the signals is not used.
+def basis_pursuit(y, A, k=None, threshold=0.2, steps=500, tolerance=1e-5):
+    """x̂ = argmin ‖x‖₁ subject to A x = y (Chen, Donoho & Saunders 1998), [B, C, H, W], for an A with a known
+    `gram_diagonal`: ADMM on ½‖A x − y‖² + λ‖x‖₁ with λ → 0 and λ/ρ = `threshold`, where the data step is the projection
+    on {A x = y}. The k of the signals is not used.
     """
     check_number("threshold", threshold, positive=True)
     lam = 1e-7
@@ -60,7 +61,7 @@ def basis_pursuit(A, y, k=None, threshold=0.2, steps=500, tolerance=1e-5):
     return run.x
 
 
-def pursuit(A, y, k):
+def pursuit(y, A, k):
     """Orthogonal matching pursuit of as many steps as each signal has values, k [B], for A with a `matrix`."""
     check_calls("A", A, "T", "matrix")
     check(k.shape == y.shape[:1], "k", f"shape [{len(y)}], a number for each signal", k.shape)
@@ -81,7 +82,7 @@ def recovered(x, truth, error=1e-2):
 def phase_transition(
     n, deltas=GRID, rhos=GRID, matrices=2, signals=5, amplitudes="normal", recover=basis_pursuit, seed=0, disable=True
 ):
-    """The fraction of signals that `recover(A, y, k)` finds, array [len(deltas), len(rhos)]: for each δ so many random
+    """The fraction of signals that `recover(y, A, k)` finds, array [len(deltas), len(rhos)]: for each δ so many random
     `matrices` of m = round(δ n) rows, for each of them and each ρ so many `signals` with k = round(ρ m) values that are
     not 0, at least 1.
 
@@ -98,7 +99,7 @@ def phase_transition(
         for j in range(matrices):
             own = seed + 1000 * i + j
             A, x = RandomRows(m, n, own), sparse_signals(n, k, amplitudes, own)
-            success = recovered(recover(A, A(x), k), x)
+            success = recovered(recover(A(x), A, k), x)
             found[i] += success.reshape(len(rhos), signals).sum(1).numpy() / (matrices * signals)
     return found
 
@@ -118,10 +119,10 @@ def weak_threshold(delta):
     return np.interp(delta, 2 * density / (z + 2 * (density - z * tail)), 1 - z * tail / density)
 
 
-def save_phase_transition(path=STORED, n=200, matrices=4, signals=5):
+def save_phase_transition(path=FIGURES / "phase_transition.csv", n=200, matrices=4, signals=5):
     """Make the stored experiment, by three columns: ℓ1, pursuit, and pursuit of signals ±1. A few minutes:
 
-    python -c "from course_lib import compressed_sensing as cs; cs.save_phase_transition()"
+    python -c "from course_lib.studies import phase_transition; phase_transition.save_phase_transition()"
     """
     if not Path(path).parent.is_dir():
         raise FileNotFoundError(f"path: {Path(path).parent} is not a folder")
@@ -131,14 +132,13 @@ def save_phase_transition(path=STORED, n=200, matrices=4, signals=5):
         "omp": phase_transition(recover=pursuit, **options),
         "omp_signs": phase_transition(recover=pursuit, amplitudes="signs", **options),
     }
-    grid = [a.ravel() for a in np.meshgrid(GRID, GRID, indexing="ij")]
-    table = np.column_stack([*grid, *(found.ravel() for found in columns.values())])
-    with replacing(path) as temporary:
-        np.savetxt(temporary, table, "%.3g", delimiter=",", header=",".join(["delta", "rho", *columns]), comments="")
+    delta, rho = (a.ravel() for a in np.meshgrid(GRID, GRID, indexing="ij"))
+    rows = {"delta": delta, "rho": rho} | {name: found.ravel() for name, found in columns.items()}
+    write_table(path, rows, rows)
 
 
-def stored_phase_transition(path=STORED):
+def stored_phase_transition(folder=FIGURES):
     """The experiment of `save_phase_transition`: {name: fraction [δ, ρ] on `GRID`}, n = 200, 20 signals a point."""
-    table = np.genfromtxt(path, delimiter=",", names=True)
-    check(table.size == len(GRID) ** 2, "path", f"a table of {len(GRID) ** 2} rows", f"{table.size} in {path}")
-    return {name: table[name].reshape(len(GRID), len(GRID)) for name in ("l1", "omp", "omp_signs")}
+    table = read_table("phase_transition", folder)
+    check(len(table) == len(GRID) ** 2, "folder", f"a table of {len(GRID) ** 2} rows", f"{len(table)} in {folder}")
+    return {name: table[name].to_numpy().reshape(len(GRID), -1) for name in ("l1", "omp", "omp_signs")}

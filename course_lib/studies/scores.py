@@ -1,16 +1,9 @@
-"""Score tables on disk: `figures/scores.csv`, the λ sweeps behind it, and the table beside the published one."""
+"""The score table of the course: as it is written, beside the published one, and the λ that it has found."""
 
-import csv
-import json
-from pathlib import Path
-
-import course_lib
 from course_lib.common import write_text
-from course_lib.data.tasks import TASKS
-
-PACKAGED = Path(course_lib.__file__).parent / "figures"
-FIGURES = PACKAGED if PACKAGED.is_dir() else PACKAGED.parents[1] / "figures"
-"""The tables: of the package where it was installed without the rest of the course, else of the checkout."""
+from course_lib.data import TASKS
+from course_lib.studies.methods import METHODS
+from course_lib.studies.store import in_order, read_table, write_table
 
 PUBLISHED = {
     "deblurring": {"synthesis": (23.38, 2.04, 0.74, 0.09), "analysis": (32.16, 1.56, 0.94, 0.01)},
@@ -24,116 +17,63 @@ PUBLISHED = {
 LEGEND = """PSNR in dB, mean ± standard deviation over the test faces, and SSIM; the number of faces in brackets where
 it is not 50. Published: slide 25 of the source, whose σ is not stated. tuning.csv says how λ was chosen."""
 
-COLUMNS = (
-    "task",
-    "method",
-    "sigma",
-    "images",
-    "lam",
-    "psnr_mean",
-    "psnr_std",
-    "ssim_mean",
-    "ssim_std",
-    "objective_mean",
-    "seconds_per_image",
-    "device",
-)
+SCORE_COLUMNS = ("task", "method", "sigma", "images", "lam", "psnr_mean", "psnr_std", "ssim_mean", "ssim_std")
+SCORE_COLUMNS += ("objective_mean", "seconds_per_image", "device")
+
+TUNING_COLUMNS = ("task", "method", "sigma", "lam", "psnr")
 
 
-def rounded(value):
-    """A number as the table prints it: four significant digits; '' for None."""
-    if value is None:
-        return ""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def ordered(rows):
-    """Rows by task (in the source's order), σ and, last, as they were measured."""
-    return sorted(rows, key=lambda row: (TASKS.index(row["task"]), row["sigma"]))
-
-
-def lines(*rows):
-    """Rows of cells as the text of a CSV file."""
-    return "".join(",".join(rounded(cell) for cell in row) + "\n" for row in rows)
+def sorted_scores(rows):
+    """Rows in the order of the source's tasks, then by σ, then in that of `METHODS`."""
+    return in_order(rows, task=TASKS, sigma=sorted(set(rows["sigma"])), method=METHODS)
 
 
 def write_scores(rows, path):
-    """`scores.csv`: a row for each (task, method, σ), with `COLUMNS`."""
-    write_text(path, lines(COLUMNS, *([row[name] for name in COLUMNS] for row in ordered(rows))))
+    """`scores.csv`: a row for each (task, method, σ) of a DataFrame, with `SCORE_COLUMNS`."""
+    write_table(path, sorted_scores(rows), SCORE_COLUMNS)
 
 
 def write_tuning(rows, path):
-    """`tuning.csv`: the validation PSNR of each λ that tuning tried."""
-    sweeps = [
-        (row["task"], row["method"], row["sigma"], float(lam), score)
-        for row in ordered(rows)
-        for lam, score in row["tuning"].items()
+    """`tuning.csv`: the validation PSNR of each λ that tuning tried, {λ: PSNR} in the column `tuning` of `rows`."""
+    tried = [
+        (row.task, row.method, row.sigma, float(lam), score)
+        for row in sorted_scores(rows).itertuples()
+        for lam, score in row.tuning.items()
     ]
-    write_text(path, lines(("task", "method", "sigma", "lam", "psnr"), *sweeps))
+    write_table(path, tried, TUNING_COLUMNS)
 
 
-def write_table(rows, path):
-    """`scores.md`: `table` for each noise level."""
-    sigmas = sorted({row["sigma"] for row in rows})
-    parts = [f"## σ = {sigma:g}\n\n{table(rows, sigma)}" for sigma in sigmas]
+def write_beside_published(rows, path):
+    """`scores.md`: `beside_published` for each noise level."""
+    parts = [f"## σ = {sigma:g}\n\n{beside_published(rows, sigma)}" for sigma in sorted(set(rows["sigma"]))]
     write_text(path, "\n".join([f"# The score table\n\n{LEGEND}\n", *parts]))
 
 
-def table(rows, sigma, methods=None):
+def beside_published(scores, sigma, methods=None):
     """A table in Markdown: PSNR (dB) and SSIM, mean ± standard deviation, a column a method, beside slide 25's.
 
     Args:
-        rows: of `read_scores` or `Experiment.rows`. methods: the columns (default: all that have a row at σ).
+        scores: `read_table("scores")`. methods: the columns (default: all that have a row at σ).
     """
-    here = {(row["task"], row["method"]): row for row in rows if row["sigma"] == sigma}
-    methods = list(methods or dict.fromkeys(method for _, method in here))
+    here = {(row.task, row.method): row for row in scores[scores["sigma"] == sigma].itertuples()}
+    methods = methods or [method for method in METHODS if any(method == other for _, other in here)]
     head = ["task", *methods, "published synthesis", "published analysis"]
     text = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     for task in TASKS:
-        cells = [entry(here[task, m]) if (task, m) in here else "–" for m in methods]
+        cells = [mean_and_spread(here[task, m]) if (task, m) in here else "–" for m in methods]
         cells += ["{:.2f} ± {:.2f}, {:.2f}".format(*PUBLISHED[task][m]) for m in ("synthesis", "analysis")]
         text.append("| " + " | ".join([task, *cells]) + " |")
     return "\n".join([*text, ""])
 
 
-def entry(row):
+def mean_and_spread(row):
     """PSNR mean ± standard deviation, SSIM mean (images, where they are not 50)."""
-    count = "" if row["images"] == 50 else f" ({row['images']})"
-    return f"{row['psnr_mean']:.2f} ± {row['psnr_std']:.2f}, {row['ssim_mean']:.2f}{count}"
+    count = "" if row.images == 50 else f" ({row.images})"
+    return f"{row.psnr_mean:.2f} ± {row.psnr_std:.2f}, {row.ssim_mean:.2f}{count}"
 
 
-def read_scores(path):
-    """The rows of a `scores.csv`, numbers as numbers, '' as None; FileNotFoundError where there is none."""
-    path = Path(path)
-    if not path.exists():
-        raise FileNotFoundError(f"path: {path} does not exist; `python -m course_lib reproduce` writes it")
-    with path.open(encoding="utf-8", newline="") as file:
-        return [{name: parsed(name, text) for name, text in row.items()} for row in csv.DictReader(file)]
-
-
-def read_tuning(path=FIGURES / "tuning.csv"):
-    """{(task, method, σ): ([λ, …], [PSNR, …])}: what tuning measured on validation images, by increasing λ."""
-    sweeps = {}
-    with Path(path).open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            lams, values = sweeps.setdefault((row["task"], row["method"], float(row["sigma"])), ([], []))
-            lams.append(float(row["lam"]))
-            values.append(float(row["psnr"]))
-    return sweeps
-
-
-def per_image(task, method, sigma, folder=FIGURES / "cells"):
-    """The PSNR of each test image in a cell of the table, a list; FileNotFoundError where it was not measured."""
-    path = Path(folder) / f"{task}-{method}-{sigma:g}.json"
-    if not path.exists():
-        raise FileNotFoundError(
-            f"task, method, sigma: {path.name} was not measured; `python -m course_lib reproduce` does"
-        )
-    return json.loads(path.read_text(encoding="utf-8"))["psnr"]
-
-
-def parsed(name, text):
-    """One cell of a table: text, a whole number, a number, or None."""
-    if name in ("task", "method", "device"):
-        return text
-    return None if text == "" else int(text) if name == "images" else float(text)
+def tuned_lams(sigma):
+    """{(task, method): λ} of the score table at a noise level; None for a method without λ."""
+    scores = read_table("scores")
+    here = scores[scores["sigma"] == sigma].astype(object)
+    return {(row.task, row.method): row.lam for row in here.where(here.notna(), None).itertuples()}

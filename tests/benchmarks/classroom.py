@@ -17,8 +17,9 @@ import psutil
 from one_notebook import measure_apart
 from timing import machine
 
-from course_lib.common import progress, write_text
-from course_lib.studies.scores import FIGURES, lines
+from course_lib.common import progress
+from course_lib.studies import FIGURES
+from course_lib.studies.store import write_table
 from notebooks import paths_of
 
 NOTEBOOKS = ("00", "01", "02", "03", "09", "12", "14", "17")
@@ -83,7 +84,7 @@ def main():
     args = parser.parse_args()
     paths = paths_of(args.notebooks)
     alone = {path: run(path) for path in progress(sorted(set(paths)), desc="alone")}
-    write_text(args.out, lines(COLUMNS, *table(paths, alone, *run_together(paths))))
+    write_table(args.out, table(paths, alone, *run_together(paths)), COLUMNS)
     print(args.out.read_text(encoding="utf-8"))
 
 

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from one_notebook import measure_apart
 
-from course_lib.common import check, progress, write_text
-from course_lib.studies.scores import FIGURES, lines
+from course_lib.common import check, progress
+from course_lib.studies import FIGURES
+from course_lib.studies.store import write_table
 
 NOTEBOOKS = FIGURES.with_name("notebooks")
 COLUMNS = ("notebook", "seconds", "slowest_cell", "peak_mb", "machine")
@@ -36,7 +37,7 @@ def main():
     for path in bar:
         bar.set_description(path.stem)
         rows.append([path.stem, *measure_apart(path), platform.processor() or platform.machine()])
-        write_text(args.out, lines(COLUMNS, *rows))
+        write_table(args.out, rows, COLUMNS)
     print(args.out.read_text())
 
 

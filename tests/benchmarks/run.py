@@ -13,8 +13,8 @@ from pathlib import Path
 
 from timing import COLUMNS, kept
 
-from course_lib.common import write_text
-from course_lib.studies.scores import FIGURES, lines
+from course_lib.studies import FIGURES
+from course_lib.studies.store import write_table
 
 PARTS = ("flow", "memory", "operators", "growth", "solvers")
 
@@ -33,9 +33,10 @@ def main():
         rows = kept(options.out, "part", [part])
         for row in importlib.import_module(part).run(options):
             rows.append(row)
-            print(" ".join(lines([row[name] for name in COLUMNS[:-1]]).split(",")), end="", flush=True)
+            shown = [row[name] for name in COLUMNS[:-1]]
+            print(*(f"{value:.4g}" if isinstance(value, float) else value for value in shown), flush=True)
         rows.sort(key=lambda row: PARTS.index(row["part"]))
-        write_text(options.out, lines(COLUMNS, *([row[name] for name in COLUMNS] for row in rows)))
+        write_table(options.out, rows, COLUMNS)
 
 
 if __name__ == "__main__":

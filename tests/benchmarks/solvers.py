@@ -12,11 +12,11 @@ import time
 import torch
 from timing import machine, row, seconds, threads
 
-from course_lib.common import write_text
 from course_lib.data import TASKS, load_folder, make_task, observe, to_float
 from course_lib.models.weights import load_model
 from course_lib.reconstruction import analysis, map_estimate, recommended, synthesis, warm_start
-from course_lib.studies.scores import FIGURES, lines, read_scores
+from course_lib.studies.scores import tuned_lams
+from course_lib.studies.store import write_table
 
 SIGMA, STEPS, CLOSE, CHUNK = 0.01, 200, 0.1, 5
 
@@ -69,9 +69,7 @@ PROTOCOL = ("synthesis", "analysis")
 
 def tuned(task, method):
     """λ of a cell of the score table."""
-    rows = read_scores(FIGURES / "scores.csv")
-    wanted = task, method.removesuffix("_warm").removesuffix("_quick"), SIGMA
-    return next(r["lam"] for r in rows if (r["task"], r["method"], r["sigma"]) == wanted)
+    return tuned_lams(SIGMA)[task, method.removesuffix("_warm").removesuffix("_quick")]
 
 
 def first_from(curve, level):
@@ -131,8 +129,7 @@ def run(options):
             for task in TASKS:
                 parts[task].append(measure(images[i : i + CHUNK], i, task, model))
             table = [r for task in TASKS for r in table_of(task, parts[task])]
-            text = lines(COLUMNS, *([r[name] for name in COLUMNS] for r in table))
-            write_text(options.out.with_name("solver_costs.csv"), text)
+            write_table(options.out.with_name("solver_costs.csv"), table, COLUMNS)
             if time.perf_counter() - began > 60 * options.minutes:
                 break
         for task in TASKS:

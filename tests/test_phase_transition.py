@@ -1,4 +1,4 @@
-"""The phase transition against linear programming, the theory's other formula, and its stored picture."""
+"""The phase transition against linear programming, the theory's other formula, and its stored table."""
 
 import numpy as np
 import pytest
@@ -6,6 +6,7 @@ import torch
 from scipy.optimize import linprog
 from scipy.stats import norm
 
+from course_lib.data import sparse_signals
 from course_lib.studies import phase_transition as cs
 
 
@@ -18,18 +19,18 @@ def test_rows_are_orthonormal_and_seeded():
 
 
 def test_signals_have_the_values_asked_for():
-    x = cs.sparse_signals(30, [0, 1, 7, 30], "signs", seed=2)
+    x = sparse_signals(30, [0, 1, 7, 30], "signs", seed=2)
     assert (x != 0).flatten(1).sum(1).tolist() == [0, 1, 7, 30] and set(x.unique().tolist()) == {-1, 0, 1}
-    normal = cs.sparse_signals(30, [7], seed=2)
-    assert len(normal.unique()) == 8 and torch.equal(normal, cs.sparse_signals(30, [7], seed=2))
-    assert not torch.equal(normal, cs.sparse_signals(30, [7], seed=3))
+    normal = sparse_signals(30, [7], seed=2)
+    assert len(normal.unique()) == 8 and torch.equal(normal, sparse_signals(30, [7], seed=2))
+    assert not torch.equal(normal, sparse_signals(30, [7], seed=3))
 
 
 def test_basis_pursuit_finds_what_linear_programming_finds():
     n, m = 40, 20
     A = cs.RandomRows(m, n, seed=1, dtype=torch.float64)
-    x = cs.sparse_signals(n, [2, 4, 6, 8, 10, 12], seed=1, dtype=torch.float64)
-    ours = cs.basis_pursuit(A, A(x), steps=5000, tolerance=1e-8)
+    x = sparse_signals(n, [2, 4, 6, 8, 10, 12], seed=1, dtype=torch.float64)
+    ours = cs.basis_pursuit(A(x), A, steps=5000, tolerance=1e-8)
     M = A.matrix.numpy()
     for b in range(len(x)):
         program = linprog(np.ones(2 * n), A_eq=np.hstack([M, -M]), b_eq=A(x)[b, 0, 0].numpy(), bounds=(0, None))
@@ -64,9 +65,9 @@ def test_stored_experiment_follows_the_theory():
 
 def test_the_file_is_written_and_read(tmp_path, monkeypatch):
     monkeypatch.setattr(cs, "GRID", np.array([0.3, 0.6]))
-    path = tmp_path / "transition.csv"
+    path = tmp_path / "phase_transition.csv"
     cs.save_phase_transition(path, n=20, matrices=1, signals=2)
-    stored = cs.stored_phase_transition(path)
+    stored = cs.stored_phase_transition(tmp_path)
     assert path.read_text().startswith("delta,rho,l1,omp,omp_signs") and stored["l1"].shape == (2, 2)
 
 
@@ -76,8 +77,8 @@ def test_errors():
         (lambda: cs.RandomRows(0, 4), "m"),
         (lambda: cs.RandomRows(2, 4)(torch.zeros(1, 1, 1, 5)), "x"),
         (lambda: cs.RandomRows(2, 4).T(torch.zeros(1, 1, 1, 5)), "y"),
-        (lambda: cs.sparse_signals(5, [6]), "sparsity"),
-        (lambda: cs.sparse_signals(5, [2], "other"), "amplitudes"),
+        (lambda: sparse_signals(5, [6]), "sparsity"),
+        (lambda: sparse_signals(5, [2], "other"), "amplitudes"),
         (lambda: cs.weak_threshold(1.0), "delta"),
     ):
         with pytest.raises(ValueError, match=f"^{argument}: "):

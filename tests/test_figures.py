@@ -3,6 +3,7 @@
 import json
 from functools import partial
 
+import pandas as pd
 import pytest
 import torch
 from test_experiments import small_task
@@ -12,30 +13,33 @@ from course_lib.__main__ import NOTEBOOKS
 from course_lib.data import TASKS, face
 from course_lib.metrics import psnr
 from course_lib.operators import Downsample
-from course_lib.studies import figures as gallery
-from course_lib.studies.scores import FIGURES, PUBLISHED, read_scores
+from course_lib.studies import FIGURES, figures
+from course_lib.studies.scores import PUBLISHED
+from course_lib.studies.store import read_table
 
-ROWS = [
-    {"task": task, "method": method, "sigma": 0.01, "lam": 1e-3, "psnr_mean": 30.0 + i, "psnr_std": 1.0}
-    for i, method in enumerate(gallery.COLUMNS)
-    for task in TASKS
-]
+SCORES = pd.DataFrame(
+    [
+        {"task": task, "method": method, "sigma": 0.01, "lam": 1e-3, "psnr_mean": 30.0 + i, "psnr_std": 1.0}
+        for i, method in enumerate(figures.GALLERY)
+        for task in TASKS
+    ]
+)
 
 
 @pytest.fixture
 def found(monkeypatch):
-    monkeypatch.setattr(gallery, "make_task", lambda name, size: small_task(name, size))
+    monkeypatch.setattr(figures, "make_task", lambda name, size: small_task(name, size))
     x = torch.nn.functional.avg_pool2d(face(), 8)
-    return x, gallery.reconstruct(x, small_flow().float(), ROWS, tasks=["sr2", "inpainting_square"])
+    return x, figures.reconstruct(x, small_flow().float(), SCORES, tasks=["sr2", "inpainting_square"])
 
 
 def test_the_gallery_holds_truth_observation_and_methods(found):
     x, found = found
     assert list(found) == ["sr2", "inpainting_square"]
     for images in found.values():
-        assert list(images) == ["true", "observed", *gallery.COLUMNS]
+        assert list(images) == ["true", "observed", *figures.GALLERY]
         assert torch.equal(images["true"][0], x) and images["observed"][0].shape == x.shape
-        for name in gallery.COLUMNS:
+        for name in figures.GALLERY:
             image, score = images[name]
             assert score == pytest.approx(psnr(image.clamp(0, 1), x).item())
     missing = ~small_task("inpainting_square").mask
@@ -45,9 +49,9 @@ def test_the_gallery_holds_truth_observation_and_methods(found):
 
 
 def test_the_best_of_a_row_is_printed_bold(found):
-    figure = gallery.draw_gallery(found[1])
-    assert [axis.get_title() for axis in figure.axes[:6]] == ["true", "observed", *gallery.COLUMNS.values()]
-    assert [figure.axes[i].get_ylabel() for i in (0, 6)] == [gallery.LABELS[task] for task in found[1]]
+    figure = figures.draw_gallery(found[1])
+    assert [axis.get_title() for axis in figure.axes[:6]] == ["true", "observed", *figures.GALLERY.values()]
+    assert [figure.axes[i].get_ylabel() for i in (0, 6)] == [figures.LABELS[task] for task in found[1]]
     for row, images in zip([figure.axes[:6], figure.axes[6:]], found[1].values(), strict=True):
         scores = [score for _, score in images.values()]
         bold = [axis.xaxis.label.get_fontweight() == "bold" for axis in row]
@@ -57,12 +61,12 @@ def test_the_best_of_a_row_is_printed_bold(found):
 
 
 def test_a_table_without_the_methods_is_refused():
-    with pytest.raises(ValueError, match=r"rows: expected the methods .* at σ = 0.05"):
-        gallery.reconstruct(face(), None, ROWS, 0.05)
+    with pytest.raises(ValueError, match=r"scores: expected the methods .* at σ = 0.05"):
+        figures.reconstruct(face(), None, SCORES, 0.05)
 
 
 def test_the_chart_has_the_numbers_of_the_table_and_of_slide_25():
-    (axis,) = gallery.draw_scores(ROWS, methods=("tv", "synthesis")).axes
+    (axis,) = figures.draw_scores(SCORES, methods=("tv", "synthesis")).axes
     labels = [container.get_label() for container in axis.containers]
     assert labels == ["tv", "synthesis", "published synthesis", "published analysis"]
     heights = [list(container.lines[0].get_ydata()) for container in axis.containers]
@@ -71,28 +75,41 @@ def test_the_chart_has_the_numbers_of_the_table_and_of_slide_25():
 
 
 def test_the_map_names_every_notebook():
-    names = gallery.titles(NOTEBOOKS)
+    names = figures.titles(NOTEBOOKS)
     assert len(names) == len(list(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb")))
-    numbers = [n for first, last in gallery.PARTS.values() for n in range(first, last + 1)]
-    assert numbers == list(range(1, 19)) and set(names) <= {0, *numbers}
-    texts = " ".join(text.get_text().replace("\n", " ") for text in gallery.draw_map(names).axes[0].texts)
+    numbers = [n for first, last in figures.PARTS.values() for n in range(first, last + 1)]
+    assert numbers == list(range(1, numbers[-1] + 1)) and set(names) <= {0, *numbers}
+    texts = " ".join(text.get_text().replace("\n", " ") for text in figures.draw_map(names).axes[0].texts)
     for number, title in names.items():
         for part in title.split(":", 1) if number else []:
             assert part.strip() in texts
 
 
+def test_the_map_grows_with_the_course():
+    """A notebook that joins a part gets a box of its own, as large as the others."""
+
+    def boxes(names):
+        axis = figures.draw_map(names).axes[0]
+        return [box.get_window_extent().height for box in axis.patches]
+
+    names = {number: f"title {number}: words" for number in range(1, 19)}
+    before, after = boxes(names), boxes(names | {19: "one more: words", 20: "the last: words"})
+    assert (len(before), len(after)) == (18, 20)
+    assert min(after) == pytest.approx(max(before), rel=0.05)
+
+
 def test_a_notebook_without_title_is_refused(tmp_path):
     (tmp_path / "01_bare.ipynb").write_text(json.dumps({"cells": [{"source": ["no title"]}]}))
     with pytest.raises(ValueError, match="notebook: expected a title"):
-        gallery.titles(tmp_path)
+        figures.titles(tmp_path)
 
 
 def test_pictures_are_written_whole(tmp_path, monkeypatch):
-    monkeypatch.setattr(gallery, "load_model", lambda name, device: small_flow().float())
-    monkeypatch.setattr(gallery, "face", lambda: torch.nn.functional.avg_pool2d(face(), 8))
-    monkeypatch.setattr(gallery, "make_task", lambda name, size: Downsample(2))
-    monkeypatch.setattr(gallery, "reconstruct", partial(gallery.reconstruct, tasks=("sr2",)))
-    paths = gallery.write_figures(tmp_path / "out", ROWS, NOTEBOOKS)
+    monkeypatch.setattr(figures, "load_model", lambda name, device: small_flow().float())
+    monkeypatch.setattr(figures, "face", lambda: torch.nn.functional.avg_pool2d(face(), 8))
+    monkeypatch.setattr(figures, "make_task", lambda name, size: Downsample(2))
+    monkeypatch.setattr(figures, "reconstruct", partial(figures.reconstruct, tasks=("sr2",)))
+    paths = figures.write_figures(tmp_path / "out", SCORES, NOTEBOOKS)
     assert [path.name for path in paths] == ["gallery.png", "scores.png", "map.png"]
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in paths)
     assert not list(tmp_path.rglob("*.tmp"))
@@ -100,26 +117,26 @@ def test_pictures_are_written_whole(tmp_path, monkeypatch):
 
 def test_the_pictures_of_readme_are_of_this_table():
     """README's pictures exist, and the table has what they show."""
-    here = {(row["task"], row["method"]) for row in read_scores(FIGURES / "scores.csv") if row["sigma"] == 0.01}
-    assert here >= {(task, method) for task in TASKS for method in gallery.COLUMNS}
+    here = {(row.task, row.method) for row in read_table("scores").itertuples() if row.sigma == 0.01}
+    assert here >= {(task, method) for task in TASKS for method in figures.GALLERY}
     assert all((FIGURES / f"{name}.png").exists() for name in ("gallery", "scores", "map"))
 
 
 def test_a_run_is_stamped_into_the_map():
     rows = ["| [01_one](notebooks/01_one.ipynb) | a | 5 min | 1 | |", "| [02_two](n) | b | 6 min | 2 | 9 s, 8 MB |"]
     text = "\n".join(["# Title", "", *rows, ""])
-    stamped = gallery.stamp_runs(text, {"01_one": (12.4, 433.2), "02_two": (3.0, 500.0)})
+    stamped = figures.stamp_runs(text, {"01_one": (12.4, 433.2), "02_two": (3.0, 500.0)})
     assert stamped.splitlines()[2:] == [
         "| [01_one](notebooks/01_one.ipynb) | a | 5 min | 1 | 12 s, 433 MB |",
         "| [02_two](n) | b | 6 min | 2 | 3 s, 500 MB |",
     ]
     with pytest.raises(ValueError, match="runs: expected seconds and memory of 02_two"):
-        gallery.stamp_runs(text, {"01_one": (12.4, 433.2)})
+        figures.stamp_runs(text, {"01_one": (12.4, 433.2)})
 
 
 def test_the_map_of_readme_quotes_the_measured_runs():
     text = (NOTEBOOKS.parent / "README.md").read_text(encoding="utf-8")
-    runs = gallery.read_runs()
-    assert gallery.stamp_runs(text, runs) == text
+    runs = figures.read_runs()
+    assert figures.stamp_runs(text, runs) == text
     assert sorted(runs) == sorted(path.stem for path in NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
     assert max(memory for _, memory in runs.values()) < 1500
