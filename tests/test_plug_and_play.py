@@ -113,7 +113,6 @@ def test_red_with_a_linear_symmetric_denoiser_is_its_closed_form(name, method):
         H = M.mT @ M + lam[b] * (torch.eye(len(W), dtype=torch.float64) - W)
         right = torch.linalg.solve(H, M.mT @ y[b].flatten())
         assert (run.x[b].flatten() - right).norm() <= 1e-4 * right.norm()
-    assert torch.equal(run.lam, lam)
 
 
 def test_hqs_alternates_its_two_closed_forms_with_the_schedule():
@@ -132,9 +131,23 @@ def test_hqs_alternates_its_two_closed_forms_with_the_schedule():
         H = M.mT @ M + rho * torch.eye(len(M), dtype=torch.float64)
         z = torch.linalg.solve(H, (y.flatten(1) @ M + rho * z.flatten(1)).mT).mT.reshape(x0.shape) / (1 + s)
     assert (norm(run.x - z) <= 1e-10 * norm(z)).all()
-    last = []
-    pnp.hqs(y, A, lambda x, s: last.append(s) or x, 0.0, steps=3)
-    assert last[-1] == pytest.approx(0.5 / 255)
+
+
+@pytest.mark.parametrize(
+    ("options", "right"),
+    [
+        (dict(sigma=0.05, start=0.2, steps=1), [0.05]),
+        (dict(sigma=0.05, start=0.2, end=0.1, steps=1), [0.1]),
+        (dict(sigma=0.05, start=0.2, steps=3), [0.2, 0.1, 0.05]),
+        (dict(sigma=0.0, start=0.2, steps=1), [0.5 / 255]),
+        (dict(sigma=0.05, steps=0), []),
+    ],
+)
+def test_the_strength_falls_to_its_end_in_any_number_of_steps(options, right):
+    seen, (_, y, A) = [], problem("mask")
+    pnp.hqs(y, A, lambda x, s: seen.append(s) or x, **options)
+    assert seen == pytest.approx(right, rel=1e-12)
+    assert seen[-1:] == right[-1:], "exactly the end"
 
 
 @pytest.mark.parametrize("name", METHODS)

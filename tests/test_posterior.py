@@ -2,11 +2,12 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from course_lib.operators import Blur, Identity, Mask
+from course_lib.operators import Blur, Identity, Mask, Radon
 from course_lib.reconstruction import effective_size, laplace, sample_posterior, split_rhat
 from course_lib.reconstruction.posterior import TARGETS, Chains, energy
 
@@ -243,6 +244,24 @@ def test_bad_input_is_named(y, change, words):
     arguments = {"y": y, "A": A, "model": MODEL, "sigma": SIGMA} | change
     with pytest.raises(ValueError, match=words):
         sample_posterior(**arguments)
+
+
+def test_numpy_integers_are_seeds_and_counts(y):
+    few = dict(chains=2, steps=4, burn=0, thin=1)
+    right = sample_posterior(y, A, MODEL, SIGMA, seeds=3, **few)
+    counts = {name: np.int64(value) for name, value in few.items()}
+    for seeds in (np.int64(3), np.array([3, 4]), [np.int32(3), 4]):
+        found = sample_posterior(y, A, MODEL, SIGMA, seeds=seeds, **counts)
+        assert torch.equal(found.mean, right.mean) and torch.equal(found.samples, right.samples)
+
+
+def test_laplace_takes_tangents_through_a_radon_transform():
+    A = Radon((4, 5), [0, 45, 90], dtype=torch.float64)
+    J = A(MODEL.W.mT.reshape(3, 1, 4, 5)).flatten(1).mT
+    y = A(MODEL.decode(torch.zeros(2, 3, dtype=torch.float64)))
+    L = laplace(torch.zeros(2, 3, dtype=torch.float64), y, A, MODEL, SIGMA)
+    right = torch.linalg.inv(torch.eye(3, dtype=torch.float64) + J.mT @ J / SIGMA**2)
+    torch.testing.assert_close(L @ L.mT, right.expand(2, 3, 3))
 
 
 def test_the_shortest_run(y):

@@ -1,6 +1,7 @@
 """Objectives and methods of `reconstruction` on small flows, against closed forms and each other."""
 
 import inspect
+import warnings
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from course_lib import reconstruction
 from course_lib.metrics import psnr
 from course_lib.models.flow_layers import CouplingNet
 from course_lib.models.glow import Glow
+from course_lib.models.vae import VAE
 from course_lib.operators import Blur, Downsample, Identity, Mask, random_mask, uniform_kernel
 from course_lib.reconstruction import (
     analysis,
@@ -16,13 +18,17 @@ from course_lib.reconstruction import (
     bayesian,
     map_estimate,
     map_objective,
+    patch_map,
+    patch_penalty,
+    plug_and_play,
     recommended,
+    sample_posterior,
     splitting,
     synthesis,
     synthesis_objective,
     warm_start,
 )
-from course_lib.reconstruction.base import data_term
+from course_lib.reconstruction.base import data_term, geometric
 from course_lib.regularizers import TV
 from course_lib.solvers import primal_dual
 
@@ -166,7 +172,13 @@ def test_recommended_is_synthesis_then_map(flow, travel):
     result = recommended(y, A, flow, 0.02, steps=10, travel=travel, truth=x)
     torch.testing.assert_close(result.x, then.x)
     assert torch.equal(result.evaluations, first.evaluations + then.evaluations)
-    assert len(result.history["psnr"]) == len(first.history["objective"]) + len(then.history["objective"])
+    rows = len(first.history["objective"]) + len(then.history["objective"])
+    assert {len(curve) for curve in result.history.values()} == {rows} and len(result.history) == 4
+    torch.testing.assert_close(
+        result.history["objective"], torch.cat([first.history["objective"], then.history["objective"]])
+    )
+    blind = recommended(y, A, flow, 0.02, steps=10, travel=travel)
+    assert blind.history.keys() == {"objective"} and len(blind.history["objective"]) == rows
     assert bayesian(0.02) == 0.02**2 / 2 and bayesian(0) > 0
     with pytest.raises(ValueError, match="sigma: expected a finite number >= 0"):
         recommended(y, A, flow, -0.1)
@@ -180,7 +192,7 @@ def test_splitting_is_a_map_denoiser_and_a_data_step_by_turns(flow):
     torch.testing.assert_close(result.x, A.prox(half.x, y, 2e-3 / 0.05**2))
     torch.testing.assert_close(result.history["objective"][-1], map_objective(result.x, y, A, flow, 1e-3))
     torch.testing.assert_close(result.z, flow.encode(result.x))
-    assert torch.equal(result.evaluations, half.evaluations) and result.history["psnr"].shape == (1, 3)
+    assert torch.equal(result.evaluations, half.evaluations) and result.history["psnr"].shape == (2, 3)
 
 
 def test_the_second_turn_of_splitting_goes_on_from_the_first(flow):
@@ -190,12 +202,77 @@ def test_the_second_turn_of_splitting_goes_on_from_the_first(flow):
     v = A.prox(first.x, y, 2e-3 / 0.2**2)
     second = map_estimate(v, Identity(), flow, 0.05**2 / 2, first.x, steps=4)
     result = splitting(y, A, flow, 1e-3, y, sigma=0.05, start=0.2, steps=2, inner=4, truth=x)
-    # logspace gives the noise levels in float32
-    torch.testing.assert_close(result.x, A.prox(second.x, y, 2e-3 / 0.05**2), rtol=0, atol=1e-5)
+    torch.testing.assert_close(result.x, A.prox(second.x, y, 2e-3 / 0.05**2), rtol=0, atol=1e-9)
     assert torch.equal(result.evaluations, first.evaluations + second.evaluations)
-    torch.testing.assert_close(result.history["data"][1], data_term(result.x, y, A))
-    torch.testing.assert_close(result.history["psnr"][1], psnr(result.x.clamp(0, 1), x))
-    torch.testing.assert_close(result.history["latent"][1], result.z.square().mean(1))
+    rows = {"objective": lambda v: map_objective(v, y, A, flow, 1e-3), "data": lambda v: data_term(v, y, A)}
+    rows |= {"psnr": lambda v: psnr(v.clamp(0, 1), x), "latent": lambda v: flow.encode(v).square().mean(1)}
+    assert result.history.keys() == rows.keys()
+    for name, value in rows.items():
+        expected = torch.stack([value(image) for image in (y, v, result.x)])
+        torch.testing.assert_close(result.history[name], expected, rtol=1e-9, atol=1e-12)
+
+
+def test_one_turn_of_splitting_has_the_noise_of_the_data(flow):
+    """The schedule ends at σ, however short it is."""
+    _, y, A = problem("mask")
+    found = [splitting(y, A, flow, 1e-3, y, sigma=0.05, start=start, steps=1, inner=4).x for start in (0.05, 0.2, 1.0)]
+    assert torch.equal(found[0], found[1]) and torch.equal(found[0], found[2])
+
+
+def test_a_geometric_schedule_ends_at_its_end():
+    assert geometric(0.2, 0.05, 3) == pytest.approx([0.2, 0.1, 0.05]) and geometric(0.2, 0.05, 3)[2] == 0.05
+    assert geometric(0.2, 0.05, 1) == [0.05] and geometric(0.1, 0.1, 2) == pytest.approx([0.1, 0.1])
+
+
+VAE_8 = VAE(size=8, dim=4, widths=(4, 4), blocks=(0, 0)).double().freeze()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda y, A: map_estimate(y, A, VAE_8, 0.01),
+        lambda y, A: splitting(y, A, VAE_8, 0.01),
+        lambda y, A: recommended(y, A, VAE_8, 0.01),
+        lambda y, A: map_objective(y, y, A, VAE_8, 0.01),
+        lambda y, A: patch_map(y, A, VAE_8, 0.01),
+        lambda y, A: patch_penalty(y, VAE_8),
+    ],
+)
+def test_what_needs_a_determinant_says_what_a_vae_has_instead(call):
+    _, y, A = problem("mask")
+    with pytest.raises(ValueError, match=r"^(model|flow): expected a flow.*joint_map and vae_analysis, got VAE"):
+        call(y, A)
+
+
+def test_analysis_with_a_vae_works_by_its_mean():
+    _, y, A = problem("mask")
+    mean, _ = VAE_8.encode_distribution(y)
+    expected = data_term(y, y, A) + 0.1 * mean.square().sum(1)
+    torch.testing.assert_close(analysis_objective(y, y, A, VAE_8, 0.1), expected)
+    found = analysis(y, A, VAE_8, 0.1, steps=5)
+    assert torch.equal(found.z, VAE_8.encode(found.x)) and (found.history["objective"].diff(dim=0) < 0).all()
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_images_up_to_255_are_warned_of(flow, name):
+    """With y and σ of images in [0, 255] nothing fails, and a PSNR is −28 dB."""
+    x, y, A = problem(name)
+    calls = [
+        lambda y: synthesis(y, A, flow, 0.1, steps=1),
+        lambda y: map_estimate(y, A, flow, 0.1, steps=1),
+        lambda y: recommended(y, A, flow, 0.1, steps=1),
+        lambda y: sample_posterior(y, A, flow, 25.5, chains=2, steps=4, burn=0, thin=1),
+        lambda y: plug_and_play.hqs(y, A, lambda x, s: x, 25.5, steps=1),
+    ]
+    for call in calls:
+        with pytest.warns(UserWarning, match=r"^y: expected data of images in \[0, 1\].*divide y and σ by 255"):
+            call(255 * y)
+        # One image of the batch is enough.
+        with pytest.warns(UserWarning, match=r"^y: "):
+            call(torch.cat([y[:1], 255 * y[1:]]))
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            call(y)
 
 
 @pytest.mark.parametrize("name", ["blur", "down"])

@@ -8,9 +8,10 @@ import torch
 from scipy.optimize import minimize
 
 from course_lib import solvers
-from course_lib.regularizers import TV
+from course_lib.regularizers import L1, TV
 from course_lib.solvers import adam, conjugate_gradient, lbfgs, primal_dual
-from course_lib.solvers.smooth import BatchedLBFGS
+from course_lib.solvers.base import iterate
+from course_lib.solvers.smooth import LBFGS
 
 DEVICES = ["cpu", *["cuda"] * torch.cuda.is_available()]
 
@@ -127,7 +128,7 @@ def test_an_image_alone_is_exactly_as_in_a_batch(solver, device):
 def test_lbfgs_is_superlinear_where_gradient_descent_is_not():
     d, objective = quadratic(1e3, 20)
     x0 = torch.zeros(2, 20, dtype=torch.float64)
-    result = lbfgs(objective, x0, steps=70, history=40, tolerance=1e-6)
+    result = lbfgs(objective, x0, steps=70, memory=40, tolerance=1e-6)
     x = x0
     for _ in range(70):
         x = x - (d * x - 1) / d.max()
@@ -136,8 +137,8 @@ def test_lbfgs_is_superlinear_where_gradient_descent_is_not():
     assert result.converged.all() and (gap <= 1e-9).all() and (theirs > 1e-2).all()
 
 
-@pytest.mark.parametrize("history", [5, 20])
-def test_lbfgs_needs_as_many_evaluations_as_scipy(history):
+@pytest.mark.parametrize("memory", [5, 20])
+def test_lbfgs_needs_as_many_evaluations_as_scipy(memory):
     d, objective = quadratic(1e2, 30)
     norms = []
 
@@ -145,10 +146,10 @@ def test_lbfgs_needs_as_many_evaluations_as_scipy(history):
         norms.append(np.linalg.norm(d.numpy() * v - 1))
         return objective(torch.from_numpy(v)[None]).item(), d.numpy() * v - 1
 
-    options = dict(maxcor=history, ftol=0, gtol=1e-14)
+    options = dict(maxcor=memory, ftol=0, gtol=1e-14)
     minimize(scipy_objective, np.zeros(30), jac=True, method="L-BFGS-B", options=options)
     theirs = next(i for i, norm in enumerate(norms) if norm <= 1e-6 * norms[0])
-    ours = lbfgs(objective, torch.zeros(1, 30, dtype=torch.float64), history=history, tolerance=1e-6).evaluations.item()
+    ours = lbfgs(objective, torch.zeros(1, 30, dtype=torch.float64), memory=memory, tolerance=1e-6).evaluations.item()
     assert abs(ours - theirs) <= 0.15 * theirs
 
 
@@ -190,9 +191,7 @@ def test_lbfgs_gives_up_on_a_gradient_of_the_wrong_sign():
     wrong = lambda x: (2 * x.detach().square() - x.square()).sum(1)  # noqa: E731
     result = lbfgs(wrong, randn(2, 3), steps=100)
     assert not result.converged.any() and (result.evaluations < 40).all() and (result.iterations == 0).all()
-    assert (
-        result.evaluations == 1 + BatchedLBFGS.trials + 1
-    ).all()  # the start, the trials, the best of them once more
+    assert (result.evaluations == 1 + LBFGS.trials + 1).all()  # the start, the trials, the best of them once more
 
 
 def on_a_line(f0, g0, f1, g1):
@@ -438,7 +437,7 @@ ONES = torch.ones(2, 1, 4, 4, dtype=torch.float64)
         (lambda: adam(lambda x: rosenbrock(x).sum(), torch.ones(2, 3)), r"objective: .*\[2\]"),
         (lambda: lbfgs(rosenbrock, torch.ones(2, 3, dtype=torch.long)), "x0: .*float"),
         (lambda: lbfgs(rosenbrock, torch.ones(2, 3), steps=1.5), "steps: .*1.5"),
-        (lambda: lbfgs(rosenbrock, torch.ones(2, 3), history=0), "history"),
+        (lambda: lbfgs(rosenbrock, torch.ones(2, 3), memory=0), "memory"),
         (lambda: lbfgs(rosenbrock, torch.ones(2, 3), tolerance=-1), "tolerance"),
         (lambda: lbfgs(rosenbrock, torch.ones(2, 3), initial_step=0), "initial_step"),
         (lambda: lbfgs(lambda x: 1.0, torch.ones(2, 3)), "objective: .*float"),
@@ -458,6 +457,80 @@ def test_bad_input(call, message):
         call()
 
 
+def test_what_a_callback_returns_is_a_curve_beside_the_others():
+    A, seen = mask(6, 6), []
+    x = torch.rand(2, 1, 6, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+    def error(k, u):
+        seen.append(u)
+        return {"error": (u - x).square().sum((1, 2, 3))}
+
+    runs = [
+        solvers.fista(A(x), A, L1(), 0.01, steps=7, callback=error),
+        primal_dual(A(x), A, TV(), 0.01, steps=7, tolerance=0, callback=error),
+        solvers.iht(A(x), A, 5, steps=7, callback=error),
+        adam(lambda u: (u - x).square().sum((1, 2, 3)), torch.zeros_like(x), steps=7, callback=error),
+        lbfgs(lambda u: (u - x).pow(4).sum((1, 2, 3)), torch.zeros_like(x), steps=7, callback=error),
+    ]
+    for run in runs:
+        rows = len(run.history["objective"])
+        expected = torch.stack([(u - x).square().sum((1, 2, 3)) for u in seen[:rows]])
+        assert torch.equal(run.history["error"], expected) and torch.equal(seen[rows - 1], run.x)
+        del seen[:rows]
+    assert not seen
+
+
+class TestDriver:
+    """`iterate` on steps that double x: what is done stays as it is, and the rows are those of the iterates."""
+
+    x = torch.tensor([1.0, 3.0, 100.0])
+
+    def test_images_that_are_done_are_frozen_and_counted(self):
+        run = iterate(
+            lambda k, x: {"x": 2 * x, "done": 2 * x > 10}, {"x": self.x}, lambda x, **_: {"size": x.abs()}, 10
+        )
+        assert run.x.tolist() == [16, 12, 200] and run.iterations.tolist() == [4, 2, 1] == run.evaluations.tolist()
+        assert run.converged.all() and run.history["size"][:, 1].tolist() == [3, 6, 12, 12, 12]
+
+    def test_it_stops_after_as_many_steps_as_it_may(self):
+        seen = []
+        run = iterate(
+            lambda k, x, t: {"x": x + t, "t": t + k},
+            {"x": self.x, "t": 0 * self.x},
+            lambda t, **_: {"t": t},
+            3,
+            done=self.x > 10,
+            callback=lambda k, x: seen.append((k, x.tolist())),
+        )
+        assert run.x.tolist() == [2, 4, 100] and run.converged.tolist() == [False, False, True]
+        assert run.history["t"].tolist() == [[0, 0, 0], [0, 0, 0], [1, 1, 0], [3, 3, 0]]
+        assert seen == [(0, [1, 3, 100]), (1, [1, 3, 100]), (2, [1, 3, 100]), (3, [2, 4, 100])]
+
+    def test_a_state_may_count_for_itself_and_have_a_latent(self):
+        state = {"x": self.x, "z": -self.x, "evaluations": torch.tensor([5, 6, 7]), "converged": self.x > 10}
+        run = iterate(lambda k, x, z, **_: {"z": z - 1}, state, lambda **_: {}, 2, estimate="x", latent="z")
+        assert torch.equal(run.z, -self.x - 2) and run.evaluations.tolist() == [5, 6, 7]
+        assert run.converged.tolist() == [False, False, True] and run.iterations.tolist() == [2, 2, 2]
+
+
+def with_counts(n):
+    """What solvers make of n as a number of steps, of values kept, of curvature pairs."""
+    A, x0 = mask(4, 4), randn(2, 3)
+    y = A(randn(2, 1, 4, 4))
+    yield solvers.ista(y, A, L1(), 0.01, steps=n).x
+    yield solvers.admm(y, A, L1(), 0.01, steps=n, balance=n).x
+    yield solvers.iht(y, A, n, steps=n).x
+    yield solvers.omp(y, A, n).x
+    yield solvers.keep_largest(y, n)
+    yield adam(rosenbrock, x0, steps=n).x
+    yield lbfgs(rosenbrock, x0, steps=n, memory=n).x
+
+
+@pytest.mark.parametrize("integer", [np.int64, np.int32])
+def test_numpy_integers_are_counts(integer):
+    assert all(torch.equal(a, b) for a, b in zip(with_counts(3), with_counts(integer(3)), strict=True))
+
+
 def test_zero_steps_return_the_start():
     x0 = randn(2, 3)
     assert torch.equal(adam(rosenbrock, x0, steps=0).x, x0) and torch.equal(lbfgs(rosenbrock, x0, steps=0).x, x0)
@@ -474,7 +547,7 @@ BUDGETS = {
     "gradient_descent": dict(lipschitz=None, step=None, steps=500, tolerance=1e-6),
     "iht": dict(step=None, steps=300, tolerance=1e-6),
     "ista": dict(step=None, steps=500, tolerance=1e-6),
-    "lbfgs": dict(steps=200, history=10, tolerance=1e-5, initial_step=None),
+    "lbfgs": dict(steps=200, memory=10, tolerance=1e-5, initial_step=None),
     "omp": dict(tolerance=1e-6),
     "primal_dual": dict(steps=500, tolerance=3e-5, box=None),
 }

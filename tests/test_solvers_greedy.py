@@ -155,9 +155,9 @@ def test_errors():
             omp(y, D, k)
     for solver, matrix in ((omp, D), (iht, A)):
         with pytest.raises(ValueError, match=r"^y: "):
-            solver(matrix, bad, 3)
+            solver(bad, matrix, 3)
         with pytest.raises(ValueError, match=r"^tolerance: "):
-            solver(matrix, y, 3, tolerance=-1)
+            solver(y, matrix, 3, tolerance=-1)
     with pytest.raises(ValueError, match=r"^y: .*\[B, 40\]"):
         omp(y[:, :-1], D, 3)
     with pytest.raises(ValueError, match=r"^y: "):

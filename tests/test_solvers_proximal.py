@@ -7,7 +7,7 @@ from sklearn.linear_model import Lasso
 
 from course_lib.regularizers import TV
 from course_lib.solvers import admm, condat_vu, fista, gradient_descent, ista, primal_dual
-from course_lib.solvers.admm import iterate_admm
+from course_lib.solvers.admm import balanced
 
 
 def randn(*shape, seed=0):
@@ -112,7 +112,7 @@ def theirs(A, y, lam):
 def on_lasso(solver, A, y, lam, **options):
     if solver in (primal_dual, condat_vu):
         y = y[:, None, None]
-    result = solver(A, y, L1(), lam, **options)
+    result = solver(y, A, L1(), lam, **options)
     result.x = result.x.reshape(len(y), -1)
     return result
 
@@ -173,7 +173,7 @@ def test_gradient_descent_is_ridge_regression(step):
 @pytest.mark.parametrize("solver", [admm, fista])
 def test_a_smooth_phi_needs_only_its_prox(solver):
     A, y, lam = lasso_problem()
-    a, b = (s(A, y, Ridge(), lam, steps=5000, tolerance=1e-11).x for s in (solver, gradient_descent))
+    a, b = (s(y, A, Ridge(), lam, steps=5000, tolerance=1e-11).x for s in (solver, gradient_descent))
     assert (norm(a - b) <= 1e-6 * norm(b)).all()
 
 
@@ -197,7 +197,7 @@ def slope(result, least, low=100, high=1000):
 
 def test_rates_on_a_flat_problem():
     A, y, lam, size, least = flat_problem()
-    runs = {name: f(A, y, L1(), lam, steps=1000, tolerance=0) for name, f in (("ista", ista), ("fista", fista))}
+    runs = {name: f(y, A, L1(), lam, steps=1000, tolerance=0) for name, f in (("ista", ista), ("fista", fista))}
     plain = fista(y, A, L1(), lam, steps=1000, tolerance=0, restart=False)
     assert -1.1 < slope(runs["ista"], least) < -0.9
     assert -2.2 < slope(plain, least) <= -2
@@ -248,7 +248,7 @@ def test_tv_is_the_same_by_four_solvers():
     for name, run in runs.items():
         assert torch.allclose(run.history["objective"][-1], first.history["objective"][-1], rtol=1e-5), name
         assert (norm(run.x - first.x) <= 1e-3 * norm(first.x)).all(), name
-    box = [f(A, y, phi, lam, box=(0, 1), steps=8000, tolerance=1e-9) for f in (primal_dual, condat_vu)]
+    box = [f(y, A, phi, lam, box=(0, 1), steps=8000, tolerance=1e-9) for f in (primal_dual, condat_vu)]
     assert (norm(box[0].x - box[1].x) <= 1e-3 * norm(box[0].x)).all()
     assert box[1].x.min() >= 0 and box[1].x.max() <= 1
 
@@ -278,35 +278,24 @@ def test_admm_reports_residuals_that_vanish_and_copes_with_any_rho():
     assert not zero.x.any() and zero.converged.all()
 
 
-class Residuals:
-    """Steps of ADMM that leave ‖x − z‖ = primal and ρ‖z⁺ − z‖ = dual behind, once, from 0; `seen` collects the ρ."""
-
-    def __init__(self, primal, dual):
-        self.primal, self.dual, self.seen = primal, dual, []
-
-    def apply(self, x):
-        return x
-
-    def data_step(self, x, v, rho):
-        self.seen.append(rho.item())
-        return torch.full_like(x, self.primal + self.dual), 1
-
-    def prior_step(self, v, rho):
-        return torch.full_like(v, self.dual)
-
-    def estimate(self, x, z):
-        return z
-
-
 @pytest.mark.parametrize(
     ("primal", "dual", "factor"), [(10.5, 1, 2), (9.5, 1, 1), (1, 1, 1), (1, 9.5, 1), (1, 10.5, 0.5)]
 )
-@pytest.mark.parametrize("balance", [0, 1])
-def test_admm_balances_residuals_that_differ_tenfold(primal, dual, factor, balance):
-    steps, one = Residuals(primal, dual), torch.ones(1, dtype=torch.float64)
-    A, y = Matrix(torch.eye(1, dtype=torch.float64)), torch.zeros(1, 1, dtype=torch.float64)
-    iterate_admm(A, y, L1(), one, steps, y, one, 2, 0.0, balance, None, True)
-    assert steps.seen == [1, factor if balance else 1]
+def test_admm_balances_residuals_that_differ_tenfold(primal, dual, factor):
+    rho, u = torch.tensor([3.0, 3.0]).double(), randn(2, 4)
+    ours, scaled = balanced(rho, u, torch.tensor([primal, 1.0]), torch.tensor([dual, 1.0]))
+    assert ours.tolist() == [3 * factor, 3] and torch.equal(column(ours, scaled) * scaled, column(rho, u) * u)
+
+
+@pytest.mark.parametrize("split", [False, True])
+def test_admm_balances_in_its_first_steps_only(split):
+    """ρ from 1e-4 or 1e4 reaches the same image, if it may change; after `balance` steps it stays as it is."""
+    A, y, lam = lasso_problem()
+    seen = {0: [], 3: [], 300: []}
+    for balance in seen:
+        run = admm(y, A, L1(), lam, rho=1e4, split=split, steps=300, tolerance=1e-6, balance=balance)
+        seen[balance] = run.history["objective"][-1]
+    assert (seen[300] < seen[3]).all() and (seen[3] < seen[0]).all()
 
 
 @pytest.mark.parametrize("lam", [0.01, 0.3])
@@ -343,7 +332,7 @@ SOLVERS = {"ista": ista, "fista": fista, "gradient_descent": gradient_descent, "
 
 
 def run(solver, A, y, lam, **options):
-    return solver(A, y, Ridge() if solver is gradient_descent else L1(), lam, **options)
+    return solver(y, A, Ridge() if solver is gradient_descent else L1(), lam, **options)
 
 
 @pytest.mark.parametrize("name, factor", [("ista", 2), ("fista", 1.001), ("condat_vu", 2), ("gradient_descent", 2)])

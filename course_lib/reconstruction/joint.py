@@ -7,15 +7,21 @@ A VAE says x ~ N(D(z), ηI): the image need not be in the range of D. With y = A
 (González, Almansa & Tan 2022, arXiv 2103.01648). For η → 0 it is synthesis (3); where z is set to μ(x), analysis.
 """
 
-import math
-
 import torch
 
-from course_lib.common import check, check_calls, check_count, check_number, column, progress
-from course_lib.metrics import psnr
-from course_lib.reconstruction.base import centre, check_problem, check_truth, data_term, minimize, origin
+from course_lib.common import as_generator, check, check_calls, check_count, check_number, column
+from course_lib.reconstruction.base import (
+    centre,
+    check_problem,
+    check_truth,
+    data_term,
+    geometric,
+    minimize,
+    origin,
+    quality,
+)
 from course_lib.solvers import lbfgs
-from course_lib.solvers.base import Result
+from course_lib.solvers.base import iterate
 
 
 def joint_penalty(x, z, model, eta):
@@ -46,14 +52,17 @@ def joint_map(
     """argmin J(x, z) for a VAE, from z0 = 0, and with continuation: η_k falls from `start` to the model's η.
 
     `alternate` (González et al.): z⁺ = argmin_z J(x, z) by L-BFGS from the better of z and μ(x); x⁺ = argmin_x J(x, z⁺)
-    in closed form. For a fixed η, J never rises; the smaller η, the slower it falls. `reduced`: since x is in closed
-    form, L-BFGS on z ↦ min_x J(x, z), which does not care.
+    in closed form. For a fixed η, J never rises, but the smaller η, the slower it falls: x hardly leaves D(z), and z
+    stays where x is. `reduced`: x in closed form is put into J, and L-BFGS works on z ↦ min_x J(x, z), for small η no
+    slower than for large.
 
     Args:
         y, A, model, lam, truth: as for `synthesis`; A with `prox`, the model with `encode`, `decode` and `eta`.
-        start: the first η_k >= η; by default η, no continuation. steps: values of η_k. inner: evaluations at each.
+        start: the first η_k >= η; by default η, no continuation. steps: values of η_k, the last (or only one) of which
+            is η. inner: evaluations at each.
 
-    The history has a row a step: `objective` is J at the model's η. Raises ValueError for arguments out of range.
+    The history has a row for the start and one for each step: `objective` is J at the model's η. Raises ValueError for
+    arguments out of range.
     """
     check(method in ("alternate", "reduced"), "method", "'alternate' or 'reduced'", repr(method))
     check_count("steps", steps, low=1)
@@ -63,23 +72,23 @@ def joint_map(
     lam, eta = check_problem(y, A, model, lam, z0, truth, start="z0"), float(model.eta)
     start = eta if start is None else start
     check_number("start", start, positive=True)
+    etas = geometric(start, eta, steps)
+
+    def step(k, x, z, evaluations):
+        objective = alternating(x, model, etas[k]) if method == "alternate" else reduced(y, A, model, lam, etas[k])
+        half = lbfgs(objective, best_start(x, z, model, etas[k]), steps=inner)
+        x = best_image(half.x, y, A, model, lam, etas[k])
+        return {"x": x, "z": half.x, "evaluations": evaluations + half.evaluations}
+
+    def curves(x, z, **_):
+        return {"objective": joint_objective(x, z, y, A, model, lam)} | quality(x, y, A, truth, z)
+
     z = origin(y, model) if z0 is None else z0
-    evaluations, rows = torch.zeros(len(y), dtype=torch.long, device=y.device), []
     with torch.no_grad():
-        x = best_image(z, y, A, model, lam, start)
+        x = best_image(z, y, A, model, lam, etas[0])
     check_truth(truth, x)
-    for eta_k in progress(torch.logspace(math.log10(start), math.log10(eta), steps).tolist(), disable=disable):
-        objective = alternating(x, model, eta_k) if method == "alternate" else reduced(y, A, model, lam, eta_k)
-        half = lbfgs(objective, best_start(x, z, model, eta_k), steps=inner)
-        z, evaluations = half.x, evaluations + half.evaluations
-        with torch.no_grad():
-            x = best_image(z, y, A, model, lam, eta_k)
-            rows.append({"objective": joint_objective(x, z, y, A, model, lam), "data": data_term(x, y, A)})
-            rows[-1]["latent"] = z.square().mean(1)
-            if truth is not None:
-                rows[-1]["psnr"] = psnr(x.clamp(0, 1), truth)
-    history = {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
-    return Result(x, history, evaluations, z=z)
+    state = {"x": x, "z": z, "evaluations": torch.zeros_like(lam, dtype=torch.long)}
+    return iterate(step, state, curves, steps, latent="z", disable=disable)
 
 
 def alternating(x, model, eta):
@@ -141,7 +150,7 @@ def vae_analysis(
     lam = check_problem(y, A, model, lam, x0, truth)
     x0 = centre(y, model) if x0 is None else x0
     # The same ε for every image: none depends on its place in the batch.
-    noise = torch.randn(model.dim, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(x0)
+    noise = torch.randn(model.dim, generator=as_generator(seed), dtype=torch.float64).to(x0)
 
     def objective(x):
         return data_term(x, y, A) + lam * vae_penalty(x, model, penalty, noise)
@@ -149,6 +158,5 @@ def vae_analysis(
     def image_of(x):
         return x, model.encode(x)
 
-    result, history = minimize(objective, x0, optimizer, steps, lr, image_of, (y, A), truth, disable)
-    with torch.no_grad():
-        return Result(result.x, history, result.evaluations, z=model.encode(result.x))
+    options = {"optimizer": optimizer, "steps": steps, "lr": lr, "disable": disable}
+    return minimize(objective, x0, image_of, y, A, truth, **options)

@@ -7,15 +7,16 @@ whose mixture of Gaussians a flow replaces in patchNR, Altekrüger et al. 2023, 
 count every pixel once, as −2 log p of a whole image does, so that λ = σ²/2 keeps its meaning.
 """
 
+from numbers import Integral
+
 import torch
 import torch.nn.functional as F
 
-from course_lib.common import check, check_calls, check_count, check_images
+from course_lib.common import as_generator, check, check_count, check_images
 from course_lib.data.patches import extract
-from course_lib.metrics import psnr
-from course_lib.reconstruction.base import check_problem, check_truth, data_term, warm_start
+from course_lib.reconstruction.base import check_flow, check_problem, check_truth, data_term, quality, warm_start
 from course_lib.solvers import lbfgs
-from course_lib.solvers.base import Result
+from course_lib.solvers.base import iterate
 
 
 def patch_penalty(x, flow, stride=None, shift=(0, 0)):
@@ -27,17 +28,13 @@ def patch_penalty(x, flow, stride=None, shift=(0, 0)):
 
     Raises ValueError for another number of channels, and for a stride or shift out of range.
     """
-    check_calls("flow", flow, "encode", "config")
+    check_flow("flow", flow)
     check_images("x", x)
     p, channels = flow.config["size"], flow.config["channels"]
     stride = p if stride is None else stride
     check(channels in (1, x.shape[1]), "x", f"images of {channels} channels", x.shape)
-    check(
-        len(shift) == 2 and all(isinstance(s, int) and 0 <= s < p for s in shift),
-        "shift",
-        f"two integers from 0 to {p - 1}",
-        shift,
-    )
+    inside = len(shift) == 2 and all(isinstance(s, Integral) and 0 <= s < p for s in shift)
+    check(inside, "shift", f"two integers from 0 to {p - 1}", shift)
     images = x.reshape(-1, channels, *x.shape[2:])
     if any(shift):
         images = F.pad(images, (shift[1], 0, shift[0], 0), mode="reflect")
@@ -57,26 +54,26 @@ def patch_map(
         y, A, lam, x0, truth: as for `map_estimate`. flow: of patches. stride: as for `patch_penalty`.
         rounds, steps: shifts, and evaluations of L-BFGS at each. sigma: of the noise, for the start. seed: of shifts.
 
-    The history has a row a round: `data`, and `psnr` with `truth`. Raises ValueError for arguments out of range.
+    The history has a row for the start and one for each round: `data`, and `psnr` with `truth`. Raises ValueError for
+    arguments out of range.
     """
     for name, value in (("rounds", rounds), ("steps", steps)):
         check_count(name, value, low=1)
-    check_calls("flow", flow, "encode", "config")
+    check_flow("flow", flow)
     lam, p = check_problem(y, A, flow, lam, x0, truth), flow.config["size"]
-    x, rows = warm_start(y, A, sigma) if x0 is None else x0, {"data": [], "psnr": []}
+    x = warm_start(y, A, sigma) if x0 is None else x0
     check_truth(truth, x)
-    generator = torch.Generator().manual_seed(seed)
-    evaluations = torch.zeros(len(y), dtype=torch.long, device=y.device)
-    for _ in range(rounds):
-        shift = tuple(torch.randint(p, (2,), generator=generator).tolist())
+    shifts = torch.randint(p, (rounds, 2), generator=as_generator(seed)).tolist()
 
-        def objective(x, shift=shift):
-            return data_term(x, y, A) + lam * patch_penalty(x, flow, stride, shift)
+    def round_of(k, x, evaluations):
+        def objective(x):
+            return data_term(x, y, A) + lam * patch_penalty(x, flow, stride, shifts[k])
 
-        found = lbfgs(objective, x, steps=steps, disable=disable)
-        x, evaluations = found.x, evaluations + found.evaluations
-        rows["data"].append(data_term(x, y, A))
-        if truth is not None:
-            rows["psnr"].append(psnr(x.clamp(0, 1), truth))
-    history = {name: torch.stack(values) for name, values in rows.items() if values}
-    return Result(x, history, evaluations)
+        found = lbfgs(objective, x, steps=steps)
+        return {"x": found.x, "evaluations": evaluations + found.evaluations}
+
+    def curves(x, **_):
+        return quality(x, y, A, truth)
+
+    state = {"x": x, "evaluations": torch.zeros_like(lam, dtype=torch.long)}
+    return iterate(round_of, state, curves, rounds, disable=disable)

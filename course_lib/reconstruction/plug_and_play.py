@@ -30,19 +30,13 @@ from course_lib.common import (
     check_calls,
     check_count,
     check_images,
-    check_like,
     check_number,
     check_operator,
     column,
     one_per_image,
-    progress,
 )
-from course_lib.metrics import psnr
-from course_lib.reconstruction.base import data_term
-from course_lib.solvers.base import Result
-
-HALF_GREY = 0.5 / 255
-"""The least σ that counts: half a grey level."""
+from course_lib.reconstruction.base import HALF_GREY, check_truth, geometric, quality, warn_of_range
+from course_lib.solvers.base import back_projection, check_step, iterate, squared_norm, start_at
 
 
 def admm(y, A, denoiser, strength, rho=0.1, x0=None, *, steps=50, truth=None, disable=True):
@@ -59,7 +53,7 @@ def admm(y, A, denoiser, strength, rho=0.1, x0=None, *, steps=50, truth=None, di
     Raises ValueError for a y or x0 that is not finite or does not fit A, for s, ρ or steps out of range, and for a
     denoiser that changes the shape.
     """
-    x0 = begin(y, A, x0, truth, steps)
+    x0 = checked_start(y, A, x0, truth, steps)
     rho = one_per_image("rho", rho, x0)
     check_number("rho", rho.min().item(), positive=True)
     check_calls("A", A, "prox")
@@ -68,9 +62,9 @@ def admm(y, A, denoiser, strength, rho=0.1, x0=None, *, steps=50, truth=None, di
     def step(k, z, u):
         x = A.prox(z - u, y, rho)
         z = f(x + u, strength)
-        return z, u + x - z
+        return {"z": z, "u": u + x - z}
 
-    return iterate(step, (x0, torch.zeros_like(x0)), y, A, steps, truth, disable)
+    return run(step, {"z": x0, "u": torch.zeros_like(x0)}, y, A, truth, steps, disable)
 
 
 def hqs(y, A, denoiser, sigma, x0=None, *, start=0.2, end=None, lam=0.23, steps=8, truth=None, disable=True):
@@ -78,8 +72,8 @@ def hqs(y, A, denoiser, sigma, x0=None, *, start=0.2, end=None, lam=0.23, steps=
 
         x⁺ = argmin_x ½‖A x − y‖² + (ρ_k/2)‖x − z‖²,    z⁺ = f(x⁺, s_k),    ρ_k = λσ²/s_k²,
 
-    where s_k falls geometrically from `start` to `end`, by default σ. The estimate is z. There is no fixed point to
-    wait for: the number of steps belongs to the method.
+    where s_k falls geometrically from `start` to `end`, by default σ; a single step is at `end`. The estimate is z.
+    There is no fixed point to wait for: the number of steps belongs to the method.
 
     Args:
         y, A, denoiser, x0, truth: as for `admm`. sigma: σ of the noise in y; it counts as half a grey level at least.
@@ -87,19 +81,20 @@ def hqs(y, A, denoiser, sigma, x0=None, *, start=0.2, end=None, lam=0.23, steps=
 
     Raises ValueError as `admm`, and for sigma, start, end or lam out of range.
     """
-    x0 = begin(y, A, x0, truth, steps)
+    x0 = checked_start(y, A, x0, truth, steps)
     check_number("sigma", sigma)
     sigma = max(sigma, HALF_GREY)
     end = sigma if end is None else end
     for name, value in (("start", start), ("end", end), ("lam", lam)):
         check_number(name, value, positive=True)
-    strengths = torch.logspace(math.log10(start), math.log10(end), steps, dtype=torch.float64).tolist()
+    strengths = geometric(start, end, steps)
     f = guarded(denoiser, start, x0)
 
     def step(k, z):
-        return (f(A.prox(z, y, lam * sigma**2 / strengths[k] ** 2), strengths[k]),)
+        rho = lam * sigma**2 / strengths[k] ** 2
+        return {"z": f(A.prox(z, y, rho), strengths[k])}
 
-    return iterate(step, (x0,), y, A, steps, truth, disable)
+    return run(step, {"z": x0}, y, A, truth, steps, disable)
 
 
 def proximal_gradient(y, A, denoiser, strength, x0=None, *, step=None, steps=100, truth=None, disable=True):
@@ -112,13 +107,16 @@ def proximal_gradient(y, A, denoiser, strength, x0=None, *, step=None, steps=100
 
     Raises ValueError as `admm`, and for a step out of range.
     """
-    x0 = begin(y, A, x0, truth, steps)
-    bound = 1 / max(A.norm(x0.shape) ** 2, torch.finfo(x0.dtype).tiny)
+    x0 = checked_start(y, A, x0, truth, steps)
+    bound = 1 / squared_norm(A, x0)
     tau = bound if step is None else step
-    check_number("step", tau, positive=True)
-    check(tau < 2 * bound, "step", f"less than 2/‖A‖² = {2 * bound:.6g}", f"{tau:.6g}")
+    check_step(tau, 2 * bound, "2/‖A‖²", strict=True)
     f = guarded(denoiser, strength, x0)
-    return iterate(lambda k, x: (f(x - tau * A.T(A(x) - y), strength),), (x0,), y, A, steps, truth, disable)
+
+    def descend(k, x):
+        return {"x": f(x - tau * A.T(A(x) - y), strength)}
+
+    return run(descend, {"x": x0}, y, A, truth, steps, disable)
 
 
 def red(y, A, denoiser, strength, lam, x0=None, *, method="fixed point", steps=100, truth=None, disable=True):
@@ -135,7 +133,7 @@ def red(y, A, denoiser, strength, lam, x0=None, *, method="fixed point", steps=1
 
     Raises ValueError as `admm`, and for lam out of range or another method.
     """
-    x0 = begin(y, A, x0, truth, steps)
+    x0 = checked_start(y, A, x0, truth, steps)
     check(method in ("fixed point", "gradient"), "method", "'fixed point' or 'gradient'", repr(method))
     lam = one_per_image("lam", lam, x0)
     check_number("lam", lam.min().item(), positive=True)
@@ -143,28 +141,25 @@ def red(y, A, denoiser, strength, lam, x0=None, *, method="fixed point", steps=1
     tau = 1 / (A.norm(x0.shape) ** 2 + weight)
 
     def gradient(k, x):
-        return (x - tau * (A.T(A(x) - y) + weight * (x - f(x, strength))),)
+        return {"x": x - tau * (A.T(A(x) - y) + weight * (x - f(x, strength)))}
 
     def fixed_point(k, x):
-        return (A.prox(f(x, strength), y, lam),)
+        return {"x": A.prox(f(x, strength), y, lam)}
 
     step = gradient if method == "gradient" else fixed_point
-    return iterate(step, (x0,), y, A, steps, truth, disable)
+    return run(step, {"x": x0}, y, A, truth, steps, disable)
 
 
-def begin(y, A, x0, truth, steps):
+def checked_start(y, A, x0, truth, steps):
     """The start, Aᵀy/‖A‖² by default; ValueError where y, x0, truth and A don't fit one another."""
     check_operator("A", A)
     check_batch("y", y, 4)
     check_count("steps", steps)
-    if x0 is None:
-        x0 = A.T(y)
-        x0 = x0 / max(A.norm(x0.shape) ** 2, torch.finfo(y.dtype).tiny)
+    x0 = back_projection(y, A) if x0 is None else x0
     check_batch("x0", x0, 4)
-    check_like("x0", x0, y, "y")
-    shape = A(x0).shape
-    check(shape == y.shape, "y", f"the shape of A(x0), {list(shape)}", y.shape)
-    check(truth is None or truth.shape == x0.shape, "truth", f"images {list(x0.shape)}", getattr(truth, "shape", truth))
+    start_at(x0, y, A)
+    check_truth(truth, x0)
+    warn_of_range(y, A)
     return x0
 
 
@@ -182,20 +177,20 @@ def guarded(denoiser, strength, x0):
     return f
 
 
-@torch.no_grad()
-def iterate(step, state, y, A, steps, truth, disable):
-    """state⁺ = step(k, *state), whose first entry is the estimate; records the curves of `Result`."""
-    rows, before = {"data": [], "change": [], "psnr": []}, torch.zeros_like(state[0])
-    for k in progress(range(steps + 1), disable=disable):
-        x = state[0]
-        rows["data"].append(data_term(x, y, A))
-        rows["change"].append((x - before).square().mean((1, 2, 3)).sqrt())
-        if truth is not None:
-            rows["psnr"].append(psnr(x.clamp(0, 1), truth))
-        if k < steps:
-            before, state = x, step(k, *state)
-    history = {name: torch.stack(values) for name, values in rows.items() if values}
-    return Result(x, history, torch.full((len(x),), steps, device=x.device))
+def run(step, state, y, A, truth, steps, disable):
+    """The Result of the steps, whose estimate is the first entry of the state, with the curves of these methods: their
+    `quality`, and how far the estimate moved, `change`."""
+    name = next(iter(state))
+
+    def with_previous(k, previous, **state):
+        return step(k, **state) | {"previous": state[name]}
+
+    def curves(previous, **state):
+        change = (state[name] - previous).square().mean((1, 2, 3)).sqrt()
+        return quality(state[name], y, A, truth) | {"change": change}
+
+    state = state | {"previous": torch.zeros_like(state[name])}
+    return iterate(with_previous, state, curves, steps, estimate=name, disable=disable)
 
 
 def proximal(phi):

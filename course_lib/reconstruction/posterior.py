@@ -19,10 +19,20 @@ too, with the mean argmin_x ‖A x − y‖²/(2σ²) + ‖x − D(z)‖²/(2η)
 
 import math
 from dataclasses import dataclass
+from numbers import Integral
 
 import torch
 
-from course_lib.common import check, check_batch, check_count, check_number, column, one_per_image, progress
+from course_lib.common import (
+    as_generator,
+    check,
+    check_batch,
+    check_count,
+    check_number,
+    column,
+    one_per_image,
+    progress,
+)
 from course_lib.reconstruction.base import check_problem, data_term, origin
 
 TARGETS = {"pcn": 0.3, "mala": 0.57, "hmc": 0.65}
@@ -93,7 +103,7 @@ class Chains:
     def __init__(self, problem, z0, reference, method, chains, seeds, leaps):
         self.y, self.A, self.model, self.sigma, self.eta = problem
         self.method, self.chains, self.leaps = method, chains, leaps
-        self.generators = [torch.Generator(z0.device).manual_seed(seed) for seed in seeds]
+        self.generators = [as_generator(seed, z0.device) for seed in seeds]
         self.m, self.L = reference
         B, D = self.m.shape
         self.z = z0.repeat(chains, 1) + self.colour(self.noise((chains, D)))
@@ -225,7 +235,7 @@ def sample_posterior(
     check_number("sigma", sigma.min().item(), positive=True)
     eta = None if eta is None else float(eta)
     check_number("eta", 1.0 if eta is None else eta, positive=True)
-    seeds = list(range(seeds, seeds + len(y))) if isinstance(seeds, int) else list(seeds)
+    seeds = range(seeds, seeds + len(y)) if isinstance(seeds, Integral) else list(seeds)
     check(len(seeds) == len(y), "seeds", f"one integer, or one for each of {len(y)} images", seeds)
     zeros = origin(y, model)
     m, L = reference or (zeros, None)

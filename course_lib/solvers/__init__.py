@@ -2,8 +2,9 @@
 
 Every solver works on a batch [B, ...], treats each image as a problem of its own (its own step lengths and end), and
 returns a `Result`. They share their signature: the problem, the start `x0`, at most `steps` steps, a `tolerance`, and
-`callback(k, x)`, called with the iterate x after k steps, k = 0 being the start: a PSNR recorded there lines up with
-row k of the history. `disable=False` shows a progress bar (`common.progress`).
+`callback(k, x)`, called with the estimate x after k steps, k = 0 being the start. If it returns a dict, {name: values
+[B]}, these become curves of the history: `callback=lambda k, x: {"psnr": psnr(x, truth)}`. `disable=False` shows a
+progress bar (`common.progress`). An algorithm is a step; `base.iterate` drives them all.
 """
 
 from course_lib.solvers.admm import admm

@@ -2,8 +2,8 @@
 
 import torch
 
-from course_lib.common import check_calls, check_count, check_number, check_run, column, dot, one_per_image, progress
-from course_lib.solvers.base import Result, Trace, begin
+from course_lib.common import check_calls, check_count, check_number, column, one_per_image
+from course_lib.solvers.base import data_fit, iterate, norm, prepare
 from course_lib.solvers.smooth import conjugate_gradient
 
 
@@ -25,96 +25,77 @@ def admm(
         lam, rho: λ >= 0 and ρ > 0, numbers or tensors [B]. ρ changes the way, not the end.
         x0: the start, by default 0. balance: so many steps may double or halve an image's ρ where its primal and dual
             residuals differ tenfold (§3.4.1 there).
-        tolerance: an image is done, and frozen, once ‖x − z‖ <= tolerance · s, s = max(‖x‖, ‖z‖), and ‖z⁺ − z‖ <=
-            tolerance · ‖u‖ (§3.3 there; K x for x if split). Where s or u vanishes, tolerance times the other bounds.
+        tolerance: ε; an image is done, and frozen, once x, or K x, and z agree and z is at rest (§3.3 there):
+
+                ‖x − z‖ <= ε max(s, ε‖u‖)  and  ‖z⁺ − z‖ <= ε max(‖u‖, ε s),    s = max(‖x‖, ‖z‖).
 
     The history has the objective and the two residuals `primal`, ‖x − z‖, and `dual`, ρ‖z⁺ − z‖; `evaluations` are the
     data steps, or the steps of conjugate gradients. Raises ValueError for a y or x0 that is not finite or does not fit
     A, and for a lam, rho, steps, tolerance or balance out of range.
     """
-    check_run(steps, tolerance, A, y=y)
     check_count("balance", balance)
     check_calls("phi", phi, *(("gradient", "gradient_adjoint", "project") if split else ("__call__", "prox")))
     check_calls("A", A, *(() if split else ("prox",)))
-    x, _ = begin(A, y, x0)
-    lam, rho = one_per_image("lam", lam, x), one_per_image("rho", rho, x)
+    x, _, lam = prepare(y, A, lam, x0, steps, tolerance)
+    rho = one_per_image("rho", rho, x)
     check_number("rho", rho.min().item(), positive=True)
-    problem = (Splitting if split else Consensus)(A, y, phi, lam, tolerance)
-    return iterate_admm(A, y, phi, lam, problem, x, rho, steps, tolerance, balance, callback, disable)
+    K, data_step, prior_step = (split_steps if split else consensus_steps)(y, A, phi, lam, tolerance)
+
+    def alternate(k, x, z, u, rho, primal, dual, evaluations):
+        x, work = data_step(x, z - u, rho)
+        Kx, before = K(x), z
+        z = prior_step(Kx + u, rho)
+        u = u + Kx - z
+        primal, dual = norm(Kx - z), rho * norm(z - before)
+        size, force = torch.maximum(norm(Kx), norm(z)), norm(u)
+        agree = primal <= tolerance * torch.maximum(size, tolerance * force)
+        at_rest = dual <= rho * tolerance * torch.maximum(force, tolerance * size)
+        if k < balance:
+            rho, u = balanced(rho, u, primal, dual)
+        new = {"x": x, "z": z, "u": u, "rho": rho, "primal": primal, "dual": dual, "evaluations": evaluations + work}
+        return new | {"done": agree & at_rest}
+
+    def curves(x, z, primal, dual, **_):
+        image = x if split else z
+        return {"objective": data_fit(A(image), y) + lam * phi(image), "primal": primal, "dual": dual}
+
+    z, zero = K(x), torch.zeros_like(lam)
+    state = {"x": x, "z": z, "u": torch.zeros_like(z), "rho": rho, "primal": zero, "dual": zero}
+    state["evaluations"] = torch.zeros_like(lam, dtype=torch.long)
+    estimate = "x" if split else "z"
+    return iterate(alternate, state, curves, steps, estimate=estimate, callback=callback, disable=disable)
 
 
-class Consensus:
-    """The two steps of ADMM with z = x."""
+def consensus_steps(y, A, phi, lam, tolerance):
+    """K = I, and the two halves of a step where z stands for x."""
 
-    def __init__(self, A, y, phi, lam, tolerance):
-        self.A, self.y, self.phi, self.lam = A, y, phi, lam
+    def data_step(x, v, rho):
+        return A.prox(v, y, rho), 1
 
-    def apply(self, x):
-        return x
+    def prior_step(v, rho):
+        return phi.prox(v, lam / rho)
 
-    def data_step(self, x, v, rho):
-        return self.A.prox(v, self.y, rho), 1
-
-    def prior_step(self, v, rho):
-        return self.phi.prox(v, self.lam / rho)
-
-    def estimate(self, x, z):
-        return z
+    return (lambda x: x), data_step, prior_step
 
 
-class Splitting:
-    """The two steps of ADMM with z = K x."""
+def split_steps(y, A, phi, lam, tolerance):
+    """K, and the two halves of a step where z stands for K x."""
+    K, KT, Ay = phi.gradient, phi.gradient_adjoint, A.T(y)
 
-    def __init__(self, A, y, phi, lam, tolerance):
-        self.A, self.phi, self.lam, self.Ay, self.tolerance = A, phi, lam, A.T(y), tolerance
-
-    def apply(self, x):
-        return self.phi.gradient(x)
-
-    def data_step(self, x, v, rho):
-        A, K, KT, r = self.A, self.phi.gradient, self.phi.gradient_adjoint, column(rho, x)
-        right = self.Ay + r * KT(v)
+    def data_step(x, v, rho):
+        r = column(rho, x)
         # Nearly the exact step: CG starts at the last x, and an error a tenth of what the user tolerates is harmless.
-        run = conjugate_gradient(lambda x: A.T(A(x)) + r * KT(K(x)), right, x, 50, self.tolerance / 10)
+        system, right = lambda x: A.T(A(x)) + r * KT(K(x)), Ay + r * KT(v)
+        run = conjugate_gradient(system, right, x, 50, tolerance / 10)
         return run.x, run.iterations
 
-    def prior_step(self, v, rho):
-        return v - self.phi.project(v, self.lam / rho)
+    def prior_step(v, rho):
+        return v - phi.project(v, lam / rho)
 
-    def estimate(self, x, z):
-        return x
-
-
-@torch.no_grad()
-def iterate_admm(A, y, phi, lam, problem, x, rho, steps, tolerance, balance, callback, disable):
-    """The iteration of `admm`, the same for both splittings; u is scaled, so it changes with ρ."""
-    z = problem.apply(x)
-    u, primal, trace = torch.zeros_like(z), torch.zeros_like(lam), Trace(callback)
-    active, dual = torch.ones_like(lam, dtype=torch.bool), primal
-    iterations = evaluations = torch.zeros_like(lam, dtype=torch.long)
-    for k in progress(range(steps + 1), disable=disable):
-        image = problem.estimate(x, z)
-        fit = A(image) - y
-        trace(image, objective=dot(fit, fit) / 2 + lam * phi(image), primal=primal, dual=dual)
-        if k == steps or not bool(active.any()):
-            break
-        new, work = problem.data_step(x, z - u, rho)
-        Kx = problem.apply(new)
-        zn = problem.prior_step(Kx + u, rho)
-        gap, shift = Kx - zn, zn - z
-        x, z, u = (torch.where(column(active, a), b, a) for a, b in ((x, new), (z, zn), (u, u + gap)))
-        iterations, evaluations = iterations + active, evaluations + work * active
-        primal, dual = torch.where(active, norm(gap), primal), torch.where(active, rho * norm(shift), dual)
-        scale, force = torch.maximum(norm(Kx), norm(zn)), norm(u)
-        apart = primal > tolerance * torch.maximum(scale, tolerance * force)
-        active = active & (apart | (dual > tolerance * rho * torch.maximum(force, tolerance * scale)))
-        if k < balance:
-            factor = torch.where(primal > 10 * dual, 2.0, torch.where(dual > 10 * primal, 0.5, 1.0)).to(rho)
-            factor = torch.where(active, factor, 1)
-            rho, u = rho * factor, u / column(factor, u)
-    return Result(image, trace.curves(), evaluations, iterations, ~active)
+    return K, data_step, prior_step
 
 
-def norm(v):
-    """‖v‖ of each image, [B]."""
-    return dot(v, v).sqrt()
+def balanced(rho, u, primal, dual):
+    """(ρ, u) with ρ doubled or halved where the residuals differ tenfold; u is in units of 1/ρ, so it changes along."""
+    factor = torch.where(primal > 10 * dual, 2.0, torch.where(dual > 10 * primal, 0.5, 1.0)).to(rho)
+    return rho * factor, u / column(factor, u)

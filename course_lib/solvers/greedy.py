@@ -2,8 +2,17 @@
 
 import torch
 
-from course_lib.common import check, check_count, check_like, check_operator, check_run, column, dot, progress
-from course_lib.solvers.base import Result, Trace, begin, check_step
+from course_lib.common import check, check_batch, check_count, check_like, column, dot
+from course_lib.solvers.base import (
+    check_step,
+    data_fit,
+    is_small,
+    iterate,
+    norm,
+    prepare,
+    replaced,
+    squared_norm,
+)
 
 
 def keep_largest(v, k):
@@ -36,31 +45,23 @@ def iht(y, A, k, x0=None, step=None, steps=300, tolerance=1e-6, callback=None, d
     The history has `objective`. Raises ValueError for a step larger than 1/‖A‖², for a y or x0 that is not finite or
     does not fit A, and for a k, steps or tolerance out of range.
     """
-    check_run(steps, tolerance, A, y=y)
-    x, _ = begin(A, y, x0)
+    x, _, _ = prepare(y, A, 0, x0, steps, tolerance)
     check_count("k", k, low=1)
     check(k <= x[0].numel(), "k", f"at most {x[0].numel()}, the values of an image", k)
     if step is not None:
-        check_step(step, 1 / max(A.norm(x.shape) ** 2, torch.finfo(x.dtype).tiny), "1/‖A‖²")
-    return iterate_iht(A, y, k, keep_largest(x, k), step, steps, tolerance, callback, disable)
+        check_step(step, 1 / squared_norm(A, x), "1/‖A‖²")
+    x = keep_largest(x, k)
 
-
-@torch.no_grad()
-def iterate_iht(A, y, k, x, step, steps, tolerance, callback, disable):
-    """The iteration of `iht`."""
-    Ax, trace = A(x), Trace(callback)
-    active = torch.ones(len(x), dtype=torch.bool, device=x.device)
-    iterations = evaluations = torch.zeros(len(x), dtype=torch.long, device=x.device)
-    for i in progress(range(steps + 1), disable=disable):
-        trace(x, objective=dot(Ax - y, Ax - y) / 2)
-        if i == steps or not bool(active.any()):
-            break
+    def threshold(i, x, Ax, evaluations):
         new, Anew, work = hard_step(A, k, x, Ax, A.T(y - Ax), step)
-        change = new - x
-        x, Ax = (torch.where(column(active, a), b, a) for a, b in ((x, new), (Ax, Anew)))
-        iterations, evaluations = iterations + active, evaluations + work * active
-        active = active & (dot(change, change) > tolerance**2 * dot(x, x))
-    return Result(x, trace.curves(), evaluations, iterations, ~active)
+        done = is_small(new - x, new, tolerance)
+        return {"x": new, "Ax": Anew, "evaluations": evaluations + work, "done": done}
+
+    def curves(x, Ax, **_):
+        return {"objective": data_fit(Ax, y)}
+
+    state = {"x": x, "Ax": A(x), "evaluations": torch.zeros(len(x), dtype=torch.long, device=x.device)}
+    return iterate(threshold, state, curves, steps, callback=callback, disable=disable)
 
 
 def hard_step(A, k, x, Ax, g, step):
@@ -116,52 +117,49 @@ def omp(y, A, k, tolerance=1e-6, callback=None, disable=True):
     The history has `residual`, ‖r‖/‖y‖. Raises ValueError for a y that is not finite or does not fit A, and for a k (at
     most the values of x and of y) or tolerance out of range.
     """
-    check_run(0, tolerance, y=y)
+    check_batch("y", y)
     check_count("k", k, low=1)
     lengths = 1
-    if not torch.is_tensor(A):
-        check_operator("A", A)
     if torch.is_tensor(A):
         check(A.dim() == 2 and A.is_floating_point(), "A", "a float tensor [m, n], or an operator", A.shape)
         check(y.shape == (len(y), len(A)), "y", f"shape [B, {len(A)}]", y.shape)
         check_like("y", y, A, "A")
         lengths, A = torch.linalg.vector_norm(A, dim=0).clamp_min(torch.finfo(A.dtype).tiny), Dictionary(A)
-    x, _ = begin(A, y, None)
+    x, _, _ = prepare(y, A, 0, None, 0, tolerance)
     most = min(x[0].numel(), y[0].numel())
     check(k <= most, "k", f"at most {most}, the values of x or of y", k)
-    return iterate_omp(A, y, k, x, lengths, tolerance, callback, disable)
+    # A_S = Q R, with the atoms S that an image has chosen. The images that go on have all chosen as many: i in step i.
+    Q, R = y.new_zeros(len(y), y[0].numel(), k), y.new_zeros(len(y), k, k)
+    S = torch.zeros(len(y), k, dtype=torch.long, device=y.device)
+    size = norm(y)
+
+    def choose(i, x, r, iterations, converged):
+        match = A.T(r).flatten(1).abs() / lengths
+        j = match.scatter(1, S[:, :i], -1).argmax(1, keepdim=True)
+        atom = A(torch.zeros_like(x).flatten(1).scatter(1, j, 1).reshape(x.shape)).flatten(1)
+        rest, c = orthogonal_part(atom, Q[:, :, :i])
+        height = norm(rest)
+        S[:, i], Q[:, :, i], R[:, :i, i], R[:, i, i] = j[:, 0], rest / height[:, None], c, height
+        # r loses its part along the new column; on S, x solves R x_S = Qᵀy.
+        q, Qy = Q[:, :, i], Q[:, :, : i + 1].mT @ y.flatten(1)[..., None]
+        r_new = r - (q * dot(q, r.flatten(1))[:, None]).reshape(r.shape)
+        x_S = torch.linalg.solve_triangular(R[:, : i + 1, : i + 1], Qy, upper=True)[..., 0]
+        x_new = torch.zeros_like(x).flatten(1).scatter(1, S[:, : i + 1], x_S).reshape(x.shape)
+        fits, grows = norm(r_new) <= tolerance * size, height > 1e-6 * norm(atom)
+        new = {"x": x_new, "r": r_new, "iterations": iterations + 1, "converged": fits}
+        old = {"x": x, "r": r, "iterations": iterations, "converged": converged}
+        return replaced(old, grows, new) | {"done": fits | ~grows}
+
+    def curves(r, **_):
+        return {"residual": norm(r) / torch.where(size > 0, size, 1)}
+
+    state = {"x": x, "r": y, "iterations": torch.zeros_like(S[:, 0]), "converged": size <= tolerance * size}
+    return iterate(choose, state, curves, k, done=state["converged"], callback=callback, disable=disable)
 
 
-@torch.no_grad()
-def iterate_omp(A, y, k, x, lengths, tolerance, callback, disable):
-    """The iteration of `omp`: A_S = Q R for each image; an unused slot has a zero column in Q, one of I in R."""
-    B, n, flat = len(y), x[0].numel(), y.flatten(1)
-    Q, R = y.new_zeros(B, flat.shape[1], k), torch.eye(k, dtype=y.dtype, device=y.device).repeat(B, 1, 1)
-    chosen, atoms = torch.zeros(B, n, dtype=torch.bool, device=y.device), torch.zeros(B, k, 1).to(y.device).long()
-    r, size, trace = flat, flat.norm(dim=1), Trace(callback)
-    active, iterations = size > 0, torch.zeros(B, dtype=torch.long, device=y.device)
-    for i in progress(range(k + 1), disable=disable):
-        trace(x, residual=r.norm(dim=1) / torch.where(size > 0, size, 1))
-        if i == k or not bool(active.any()):
-            break
-        match = A.T(r.reshape(y.shape)).flatten(1).abs() / lengths
-        j = match.masked_fill(chosen, -1).argmax(1, keepdim=True)
-        atom = A(torch.zeros_like(x).flatten(1).scatter(1, j, 1).reshape(x.shape)).flatten(1)[..., None]
-        # Gram-Schmidt twice is enough for an orthogonal Q.
-        first = Q.mT @ atom
-        second = Q.mT @ (atom - Q @ first)
-        rest = atom - Q @ (first + second)
-        height = rest.norm(dim=1)[:, 0]
-        active = active & (height > 1e-6 * atom.norm(dim=1)[:, 0])
-        on = active[:, None]
-        Q[:, :, i] = torch.where(on, rest[..., 0] / torch.where(active, height, 1)[:, None], 0)
-        R[:, :i, i] = torch.where(on, (first + second)[:, :i, 0], 0)
-        R[:, i, i] = torch.where(active, height, 1)
-        chosen, atoms[:, i] = chosen | (on & (torch.arange(n, device=y.device) == j)), torch.where(on, j, atoms[:, i])
-        r = r - Q[:, :, i] * (Q[:, :, i] * r).sum(1, keepdim=True)
-        c = torch.linalg.solve_triangular(R, Q.mT @ flat[..., None], upper=True)
-        # Added, not written: the unused slots point at atom 0, with coefficient 0.
-        x = torch.zeros(B, n, dtype=y.dtype, device=y.device).scatter_add(1, atoms[..., 0], c[..., 0]).reshape(x.shape)
-        iterations = iterations + active
-        active = active & (r.norm(dim=1) > tolerance * size)
-    return Result(x, trace.curves(), iterations, iterations.clone(), r.norm(dim=1) <= tolerance * size)
+def orthogonal_part(atom, Q):
+    """(a − Q c, c = Qᵀa) for atoms a [B, m] and orthonormal columns Q [B, m, i]: Gram-Schmidt, twice for precision."""
+    first = Q.mT @ atom[..., None]
+    second = Q.mT @ (atom[..., None] - Q @ first)
+    c = first + second
+    return atom - (Q @ c)[..., 0], c[..., 0]

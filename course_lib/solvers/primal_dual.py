@@ -2,8 +2,8 @@
 
 import torch
 
-from course_lib.common import check_batch, check_calls, check_run, column, dot, one_per_image, progress
-from course_lib.solvers.base import Result, Trace, begin, check_step
+from course_lib.common import check_batch, check_calls, check_run, column, dot
+from course_lib.solvers.base import back_projection, check_step, data_fit, iterate, prepare, squared_norm
 
 DUAL = ("__call__", "gradient", "gradient_adjoint", "norm_squared", "project")
 """What φ(x) = max_p ⟨K x, p⟩ has."""
@@ -27,46 +27,42 @@ def primal_dual(y, A, phi, lam, x0=None, steps=500, tolerance=3e-5, box=None, ca
     Raises ValueError if y or x0 is not a finite float tensor, or lam, steps, tolerance or box are out of range.
     """
     check_run(steps, tolerance, A, y=y)
-    check_box(box)
+    low, high = check_box(box)
     check_calls("phi", phi, *DUAL)
     check_calls("A", A, "prox")
-    if x0 is None:
-        x0 = A.T(y)
-        x0 = x0 / max(A.norm(x0.shape) ** 2, torch.finfo(y.dtype).tiny)
+    x0 = back_projection(y, A) if x0 is None else x0
     check_batch("x0", x0, 4)
-    x0, _ = begin(A, y, x0)
-    lam = one_per_image("lam", lam, x0)
-    return iterate_primal_dual(A, y, phi, lam, x0, steps, tolerance, box, callback, disable)
-
-
-def check_box(box):
-    """Raise ValueError unless box is None or (low, high) with low <= high."""
-    if box is not None and not (len(box) == 2 and box[0] <= box[1]):
-        raise ValueError(f"box: expected (low, high) with low <= high, or None, got {box!r}")
-
-
-@torch.no_grad()
-def iterate_primal_dual(A, y, phi, lam, x, steps, tolerance, box, callback, disable):
-    """The iteration of `primal_dual`. With a box, u is its dual variable, and the image reported is x clipped to it."""
+    x, _, lam = prepare(y, A, lam, x0, steps, tolerance)
     tau = 0.04 / lam.clamp_min(1e-4)
     sigma = 1 / (tau * (phi.norm_squared + (box is not None)))
-    t, s, low, high = column(tau, x), column(sigma, x), *(box or (-torch.inf, torch.inf))
-    p, u, trace = torch.zeros_like(phi.gradient(x)), torch.zeros_like(x), Trace(callback)
-    active, iterations = torch.ones_like(lam, dtype=torch.bool), torch.zeros_like(lam, dtype=torch.long)
-    for k in progress(range(steps + 1), disable=disable):
-        image = x.clamp(low, high)
-        trace(image, objective=(A(image) - y).flatten(1).square().sum(1) / 2 + lam * phi(image))
-        if k == steps or not bool(active.any()):
-            break
+    t, s = column(tau, x), column(sigma, x)
+
+    def step(k, x, p, u, image):
+        """u is the dual variable of the box, and 0 without one."""
         dx = A.prox(x - t * (phi.gradient_adjoint(p) + u), y, 1 / tau) - x
         ahead = x + 2 * dx
         dp = phi.project(p + column(sigma, p) * phi.gradient(ahead), lam) - p
         du = s * (u / s + ahead - (u / s + ahead).clamp(low, high)) - u
-        x, p, u = (torch.where(column(active, a), a + 1.5 * da, a) for a, da in ((x, dx), (p, dp), (u, du)))
-        iterations = iterations + active
+        x, p, u = x + 1.5 * dx, p + 1.5 * dp, u + 1.5 * du
         change = dot(dx, dx) + (dot(dp, dp) + dot(du, du)) * tau / sigma
-        active = active & (change > tolerance**2 * dot(x, x))
-    return Result(image, trace.curves(), iterations, iterations.clone(), ~active)
+        done = change <= tolerance**2 * dot(x, x)
+        return {"x": x, "p": p, "u": u, "image": x.clamp(low, high), "done": done}
+
+    def curves(image, **_):
+        return {"objective": data_fit(A(image), y) + lam * phi(image)}
+
+    p, u = torch.zeros_like(phi.gradient(x)), torch.zeros_like(x)
+    state = {"x": x, "p": p, "u": u, "image": x.clamp(low, high)}
+    return iterate(step, state, curves, steps, estimate="image", callback=callback, disable=disable)
+
+
+def check_box(box):
+    """(low, high); ValueError unless box is None, for no bounds, or such a pair with low <= high."""
+    if box is None:
+        return -torch.inf, torch.inf
+    if not (len(box) == 2 and box[0] <= box[1]):
+        raise ValueError(f"box: expected (low, high) with low <= high, or None, got {box!r}")
+    return box
 
 
 def condat_vu(y, A, phi, lam, x0=None, step=None, steps=1000, tolerance=3e-5, box=None, callback=None, disable=True):
@@ -89,36 +85,28 @@ def condat_vu(y, A, phi, lam, x0=None, step=None, steps=1000, tolerance=3e-5, bo
     steps, tolerance or box out of range.
     """
     check_run(steps, tolerance, A, y=y)
-    check_box(box)
+    low, high = check_box(box)
     check_calls("phi", phi, *DUAL)
     back = A.T(y)
-    bound = max(A.norm(back.shape) ** 2, torch.finfo(y.dtype).tiny)
-    x, _ = begin(A, y, back / bound if x0 is None else x0)
-    lam = one_per_image("lam", lam, x)
+    bound = squared_norm(A, back)
+    x, _, lam = prepare(y, A, lam, back / bound if x0 is None else x0, steps, tolerance)
     if step is not None:
         check_step(step, 2 / bound, "2/‖A‖²", strict=True)
     tau = (0.04 / lam.clamp_min(1e-4)).clamp_max(1 / bound) if step is None else torch.full_like(lam, step)
     sigma = (1 / tau - bound / 2) / phi.norm_squared
-    return iterate_condat_vu(A, y, phi, lam, x, tau, sigma, steps, tolerance, box, callback, disable)
-
-
-@torch.no_grad()
-def iterate_condat_vu(A, y, phi, lam, x, tau, sigma, steps, tolerance, box, callback, disable):
-    """The iteration of `condat_vu`."""
-    low, high = box or (-torch.inf, torch.inf)
     x = x.clamp(low, high)
     floor = tolerance**2 * dot(x, x)
-    p, trace = torch.zeros_like(phi.gradient(x)), Trace(callback)
-    active, iterations = torch.ones_like(lam, dtype=torch.bool), torch.zeros_like(lam, dtype=torch.long)
-    for k in progress(range(steps + 1), disable=disable):
-        residual = A(x) - y
-        trace(x, objective=dot(residual, residual) / 2 + lam * phi(x))
-        if k == steps or not bool(active.any()):
-            break
+
+    def move(k, x, p, residual):
         new = (x - column(tau, x) * (A.T(residual) + phi.gradient_adjoint(p))).clamp(low, high)
         dx = new - x
         dp = phi.project(p + column(sigma, p) * phi.gradient(new + dx), lam) - p
-        x, p = (torch.where(column(active, a), a + da, a) for a, da in ((x, dx), (p, dp)))
-        iterations = iterations + active
-        active = active & (dot(dx, dx) + dot(dp, dp) * tau / sigma > tolerance**2 * torch.maximum(dot(x, x), floor))
-    return Result(x, trace.curves(), iterations, iterations.clone(), ~active)
+        x = x + dx
+        done = dot(dx, dx) + dot(dp, dp) * tau / sigma <= tolerance**2 * torch.maximum(dot(x, x), floor)
+        return {"x": x, "p": p + dp, "residual": A(x) - y, "done": done}
+
+    def curves(x, residual, **_):
+        return {"objective": dot(residual, residual) / 2 + lam * phi(x)}
+
+    state = {"x": x, "p": torch.zeros_like(phi.gradient(x)), "residual": A(x) - y}
+    return iterate(move, state, curves, steps, callback=callback, disable=disable)

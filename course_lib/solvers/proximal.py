@@ -2,8 +2,8 @@
 
 import torch
 
-from course_lib.common import check, check_calls, check_number, check_run, column, dot, one_per_image, progress
-from course_lib.solvers.base import Result, Trace, begin, check_step, evaluate
+from course_lib.common import check, check_calls, check_number, column, dot
+from course_lib.solvers.base import check_step, data_fit, evaluate, is_small, iterate, prepare, squared_norm
 
 
 def gradient_descent(
@@ -22,24 +22,25 @@ def gradient_descent(
     Raises ValueError for a step of 2/L or more, for a y or x0 that is not finite or does not fit A, and for a lam,
     lipschitz, steps or tolerance out of range.
     """
-    check_run(steps, tolerance, A, y=y)
     check_calls("phi", phi, "__call__")
     lipschitz = getattr(phi, "lipschitz", None) if lipschitz is None else lipschitz
     check(lipschitz is not None, "lipschitz", "a number, since phi has no attribute of that name", None)
     check_number("lipschitz", lipschitz)
-    x, Ax = begin(A, y, x0)
-    lam = one_per_image("lam", lam, x)
+    x, Ax, lam = prepare(y, A, lam, x0, steps, tolerance)
     bound = (A.norm(x.shape) ** 2 + lam * lipschitz).clamp_min(torch.finfo(x.dtype).tiny)
     if step is not None:
         check_step(step, 2 / bound.max().item(), "2/(‖A‖² + λ L_φ)", strict=True)
-    tau = 1 / bound if step is None else torch.full_like(bound, step)
+    tau = column(1 / bound if step is None else torch.full_like(bound, step), x)
 
-    def gradient(z, residual):
-        return A.T(residual) + column(lam, z) * evaluate(phi, z, z.shape)[1]
+    def descend(k, x, Ax):
+        _, slope = evaluate(phi, x)
+        new = x - tau * (A.T(Ax - y) + column(lam, x) * slope)
+        return {"x": new, "Ax": A(new), "done": is_small(new - x, new, tolerance)}
 
-    return forward_backward(
-        A, y, phi, lam, x, Ax, gradient, lambda v: v, tau, None, steps, tolerance, callback, disable
-    )
+    def curves(x, Ax, **_):
+        return {"objective": data_fit(Ax, y) + lam * phi(x)}
+
+    return iterate(descend, {"x": x, "Ax": Ax}, curves, steps, callback=callback, disable=disable)
 
 
 def ista(y, A, phi, lam, x0=None, step=None, steps=500, tolerance=1e-6, callback=None, disable=True):
@@ -59,7 +60,21 @@ def ista(y, A, phi, lam, x0=None, step=None, steps=500, tolerance=1e-6, callback
     Raises ValueError for a step of 2/‖A‖² or more, for a y or x0 that is not finite or does not fit A, and for a lam,
     steps or tolerance out of range.
     """
-    return proximal_gradient(A, y, phi, lam, x0, step, 2, None, steps, tolerance, callback, disable)
+    check_calls("phi", phi, "__call__", "prox")
+    x, Ax, lam = prepare(y, A, lam, x0, steps, tolerance)
+    bound = squared_norm(A, x)
+    if step is not None:
+        check_step(step, 2 / bound, "2/‖A‖²", strict=True)
+    tau = torch.full_like(lam, 1 / bound if step is None else step)
+
+    def shrink(k, x, Ax):
+        new = phi.prox(x - column(tau, x) * A.T(Ax - y), tau * lam)
+        return {"x": new, "Ax": A(new), "done": is_small(new - x, new, tolerance)}
+
+    def curves(x, Ax, **_):
+        return {"objective": data_fit(Ax, y) + lam * phi(x)}
+
+    return iterate(shrink, {"x": x, "Ax": Ax}, curves, steps, callback=callback, disable=disable)
 
 
 def fista(y, A, phi, lam, x0=None, step=None, restart=True, steps=500, tolerance=1e-6, callback=None, disable=True):
@@ -78,41 +93,30 @@ def fista(y, A, phi, lam, x0=None, step=None, restart=True, steps=500, tolerance
     Raises ValueError for a step larger than 1/‖A‖², for a y or x0 that is not finite or does not fit A, and for a lam,
     steps or tolerance out of range.
     """
-    return proximal_gradient(A, y, phi, lam, x0, step, 1, bool(restart), steps, tolerance, callback, disable)
-
-
-def proximal_gradient(A, y, phi, lam, x0, step, limit, restart, steps, tolerance, callback, disable):
-    """`ista` (restart is None; limit = 2) and `fista` (restart a bool; limit = 1) with τ < or <= limit/‖A‖²."""
-    check_run(steps, tolerance, A, y=y)
     check_calls("phi", phi, "__call__", "prox")
-    x, Ax = begin(A, y, x0)
-    lam = one_per_image("lam", lam, x)
-    bound = max(A.norm(x.shape) ** 2, torch.finfo(x.dtype).tiny)
+    x, Ax, lam = prepare(y, A, lam, x0, steps, tolerance)
+    bound = squared_norm(A, x)
     if step is not None:
-        check_step(step, limit / bound, f"{limit}/‖A‖²", strict=restart is None)
+        check_step(step, 1 / bound, "1/‖A‖²")
     tau = torch.full_like(lam, 1 / bound if step is None else step)
-    prox, gradient = (lambda v: phi.prox(v, tau * lam)), (lambda z, residual: A.T(residual))
-    return forward_backward(A, y, phi, lam, x, Ax, gradient, prox, tau, restart, steps, tolerance, callback, disable)
 
+    def accelerate(k, x, Ax, z, Az, t):
+        new = phi.prox(z - column(tau, z) * A.T(Az - y), tau * lam)
+        Anew, change = A(new), new - x
+        following = (1 + (1 + 4 * t.square()).sqrt()) / 2
+        uphill = (dot(z - new, change) > 0) & bool(restart)
+        momentum = torch.where(uphill, 0, (t - 1) / following)
+        return {
+            "x": new,
+            "Ax": Anew,
+            "z": new + column(momentum, x) * change,
+            "Az": Anew + column(momentum, y) * (Anew - Ax),  # A is linear: no further product with it
+            "t": torch.where(uphill, 1, following),
+            "done": is_small(new - z, new, tolerance),
+        }
 
-@torch.no_grad()
-def forward_backward(A, y, phi, lam, x, Ax, gradient, prox, tau, restart, steps, tolerance, callback, disable):
-    """x⁺ = prox(z − τ gradient(z, A z − y)); z = x without momentum (restart None). A z comes from A x by linearity."""
-    z, Az, t, trace = x, Ax, torch.ones_like(lam), Trace(callback)
-    active, iterations = torch.ones_like(lam, dtype=torch.bool), torch.zeros_like(lam, dtype=torch.long)
-    for k in progress(range(steps + 1), disable=disable):
-        trace(x, objective=dot(Ax - y, Ax - y) / 2 + lam * phi(x))
-        if k == steps or not bool(active.any()):
-            break
-        new = prox(z - column(tau, z) * gradient(z, Az - y))
-        new = torch.where(column(active, x), new, x)
-        Anew, move, change = A(new), new - x, new - z
-        momentum = torch.zeros_like(t)
-        if restart is not None:
-            following = (1 + (1 + 4 * t.square()).sqrt()) / 2
-            uphill = (dot(-change, move) > 0) & restart
-            momentum, t = torch.where(uphill, 0, (t - 1) / following), torch.where(uphill, 1, following)
-        z, Az = new + column(momentum, x) * move, Anew + column(momentum, y) * (Anew - Ax)
-        x, Ax, iterations = new, Anew, iterations + active
-        active = active & (dot(change, change) > tolerance**2 * dot(x, x))
-    return Result(x, trace.curves(), iterations, iterations.clone(), ~active)
+    def curves(x, Ax, **_):
+        return {"objective": data_fit(Ax, y) + lam * phi(x)}
+
+    state = {"x": x, "Ax": Ax, "z": x, "Az": Ax, "t": torch.ones_like(lam)}
+    return iterate(accelerate, state, curves, steps, callback=callback, disable=disable)

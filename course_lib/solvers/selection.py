@@ -4,7 +4,7 @@ A solver is handed over as `solve(y, lam)`, a function of the data y [B, ...] an
 each image, that returns the estimates x_λ [B, C, H, W]:
 
     phi = regularizers.TV()
-    chosen = selection.discrepancy(lambda y, lam: solvers.primal_dual(A, y, phi, lam).x, y, A, sigma)
+    chosen = selection.discrepancy(y, A, lambda y, lam: solvers.primal_dual(y, A, phi, lam).x, sigma)
 
 Noise n ~ N(0, σ²I) on m measurements an image. Each image gets a λ of its own.
 """
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import torch
 
-from course_lib.common import check, check_batch, check_calls, check_count, check_number, dot
+from course_lib.common import as_generator, check, check_batch, check_calls, check_count, check_number, dot
 
 
 @dataclass
@@ -171,7 +171,7 @@ def sure(y, A, solve, sigma, lams, measurements=None, seed=0, epsilon=None):
     energy, lams = noise_energy(y, sigma, measurements), grid(lams, y, 1)
     epsilon = sigma / 10 if epsilon is None else epsilon
     check_number("epsilon", epsilon, positive=True)
-    signs = torch.randint(0, 2, y.shape[1:], generator=torch.Generator().manual_seed(seed))
+    signs = torch.randint(0, 2, y.shape[1:], generator=as_generator(seed))
     b = (2 * signs - 1).to(y).expand_as(y)
     risks = []
     for lam in lams:

@@ -2,18 +2,8 @@
 
 import torch
 
-from course_lib.common import (
-    check,
-    check_batch,
-    check_count,
-    check_like,
-    check_number,
-    check_run,
-    column,
-    dot,
-    progress,
-)
-from course_lib.solvers.base import Result, Trace, evaluate
+from course_lib.common import check, check_batch, check_count, check_like, check_number, check_run, column, dot
+from course_lib.solvers.base import evaluate, iterate, norm, replaced
 
 
 def adam(objective, x0, steps=200, lr=0.01, betas=(0.9, 0.999), best=False, callback=None, disable=True):
@@ -28,27 +18,35 @@ def adam(objective, x0, steps=200, lr=0.01, betas=(0.9, 0.999), best=False, call
     """
     check_run(steps, 0, x0=x0)
     check_number("lr", lr, positive=True)
-    x = x0.detach().clone()
-    optimizer, trace = torch.optim.Adam([x], lr=lr, betas=betas), Trace(callback)
-    found, least = x.clone(), x.new_full((len(x),), float("inf"))
-    for k in progress(range(steps + 1), disable=disable):
-        f, x.grad = evaluate(objective, x, x.shape)
-        trace(x, objective=f)
-        if best:
-            found, least = torch.where(column(f < least, x), x, found), torch.where(f < least, f, least)
-        if k < steps:
-            optimizer.step()
-    count = torch.full((len(x),), steps, device=x.device)
-    return Result(found if best else x, trace.curves(), count, count + 1, count < 0)
+    moving = x0.detach().clone()
+    optimizer = torch.optim.Adam([moving], lr=lr, betas=betas)
+
+    def step(k, x, f, g, found, least, evaluations):
+        moving.grad = g
+        optimizer.step()
+        x = moving.clone()
+        f, g = evaluate(objective, x)
+        better = f < least
+        found, least = torch.where(column(better, x), x, found), torch.where(better, f, least)
+        return {"x": x, "f": f, "g": g, "found": found, "least": least, "evaluations": evaluations + 1}
+
+    def curves(f, **_):
+        return {"objective": f}
+
+    f, g = evaluate(objective, moving)
+    state = {"x": moving.clone(), "f": f, "g": g, "found": moving.clone(), "least": f.where(~f.isnan(), torch.inf)}
+    state["evaluations"] = torch.ones(len(x0), dtype=torch.long, device=x0.device)
+    estimate = "found" if best else "x"
+    return iterate(step, state, curves, steps, estimate=estimate, callback=callback, disable=disable)
 
 
-def lbfgs(objective, x0, steps=200, history=10, tolerance=1e-5, initial_step=None, callback=None, disable=True):
+def lbfgs(objective, x0, steps=200, memory=10, tolerance=1e-5, initial_step=None, callback=None, disable=True):
     """L-BFGS (Nocedal 1980; Liu & Nocedal 1989) on `objective(x)`, [B], with a run of its own for each image: its
     curvature pairs, line search and end. No image waits for another: a step is one evaluation of f and its gradient, in
     which some images try a step length and others move on. Steps cost as much as those of Adam.
 
     Args:
-        history: curvature pairs (s, y) kept; a pair with too small sᵀy is left out.
+        memory: curvature pairs (s, y) kept; a pair with too small sᵀy is left out.
         tolerance: an image is done, and frozen, once ‖∇f(x)‖ <= tolerance · ‖∇f(x0)‖. It ends too, with `converged`
             False, if no step along −∇f decreases f.
         initial_step: length of the first trial along −∇f, relative to ‖∇f‖; by default min(1, 1/‖∇f‖).
@@ -56,20 +54,22 @@ def lbfgs(objective, x0, steps=200, history=10, tolerance=1e-5, initial_step=Non
     Raises ValueError if an argument is out of range, or f or ∇f is not finite at x0 (later, that is too long a step).
     """
     check_run(steps, tolerance, x0=x0)
-    check_count("history", history, low=1)
+    check_count("memory", memory, low=1)
     check_number("initial_step", 1 if initial_step is None else initial_step, positive=True)
-    run = BatchedLBFGS(objective, x0, history, tolerance, initial_step)
-    trace = Trace(callback)
-    for k in progress(range(steps + 1), disable=disable):
-        trace(run.x.reshape(x0.shape), objective=run.f)
-        if k == steps or not bool(run.active.any()):
-            break
-        run.step()
-    return Result(run.x.reshape(x0.shape), trace.curves(), run.iterations, run.evaluations, run.small())
+    run = LBFGS(objective, x0, memory, tolerance, initial_step)
+
+    def curves(f, **_):
+        return {"objective": f}
+
+    return iterate(run.step, run.start, curves, steps, done=run.start["converged"], callback=callback, disable=disable)
 
 
-class BatchedLBFGS:
-    """The state of B runs of L-BFGS, each image in a row of x [B, D]; `step` spends one evaluation.
+class LBFGS:
+    """B runs of L-BFGS, one an image: `start` is their state, and `step(k, **state)` spends one evaluation.
+
+    The state of an image is x, f and g = ∇f(x); its curvature pairs S and Y, [B, memory, ...], with ρ = 1/sᵀy, or 0 in
+    an empty slot, and γ = sᵀy/yᵀy of the last; and its line search: from x along d, where f has the `slope` ∇fᵀd, it
+    has `tried` so many t, and tries t next.
 
     The line search wants the weak Wolfe conditions, f(x + td) <= f + c₁ t ∇fᵀd and ∇f(x + td)ᵀd >= c₂ ∇fᵀd. Such a t is
     in [low, high], which shrinks by cubic interpolation from a step that is too long, and grows from one that is too
@@ -78,96 +78,98 @@ class BatchedLBFGS:
 
     c1, c2, trials = 1e-4, 0.9, 25
 
-    def __init__(self, objective, x0, pairs, tolerance, initial_step):
-        self.objective, self.shape, self.initial_step = objective, x0.shape, initial_step
-        self.x = x0.detach().reshape(len(x0), -1).clone()
-        self.f, self.g = evaluate(objective, self.x, self.shape)
-        bad = (~(self.f.isfinite() & self.g.isfinite().all(1))).nonzero()[:, 0].tolist()
-        if bad:
-            raise ValueError(f"x0: expected a finite objective and gradient, got NaN or infinity for images {bad}")
-        self.goal = tolerance * self.g.norm(dim=1)
-        self.active = ~self.small()
-        self.S, self.Y = (self.x.new_zeros(pairs, *self.x.shape) for _ in range(2))
-        self.rho, self.gamma = self.x.new_zeros(pairs, len(x0), 1), torch.ones_like(self.f)
-        self.iterations = torch.zeros_like(self.f, dtype=torch.long)
-        self.evaluations = torch.ones_like(self.iterations)
-        self.d, self.t = torch.zeros_like(self.g), torch.zeros_like(self.f)
-        self.low = self.high = self.f_low = self.slope_low = self.slope = self.tried = self.t
-        self.aim(self.active)
+    def __init__(self, objective, x0, memory, tolerance, initial_step):
+        self.objective, self.initial_step = objective, initial_step
+        x = x0.detach().clone()
+        f, g = evaluate(objective, x)
+        bad = (~(f.isfinite() & g.flatten(1).isfinite().all(1))).nonzero()[:, 0].tolist()
+        check(not bad, "x0", "a finite objective and gradient", f"NaN or infinity for images {bad}")
+        self.goal = tolerance * norm(g)
+        zero, count, pairs = torch.zeros_like(f), torch.zeros_like(f, dtype=torch.long), (len(x), memory)
+        state = {"x": x, "f": f, "g": g, "converged": norm(g) <= self.goal, "iterations": count}
+        state |= {"S": x.new_zeros(*pairs, *x.shape[1:]), "Y": x.new_zeros(*pairs, *x.shape[1:])}
+        state |= {"rho": x.new_zeros(pairs), "gamma": torch.ones_like(f), "evaluations": count + 1}
+        state |= dict.fromkeys(("t", "slope", "tried", "low", "high", "f_low", "slope_low"), zero)
+        state["d"] = torch.zeros_like(x)
+        self.start = replaced(state, ~state["converged"], self.new_search(state))
 
-    def small(self):
-        return self.g.norm(dim=1) <= self.goal
+    def step(self, k, **state):
+        """Try x + td. Where it is good enough, move there, and choose a new direction; elsewhere choose another t."""
+        x, f, d, t, slope = (state[name] for name in ("x", "f", "d", "t", "slope"))
+        trial = x + column(t, x) * d
+        f_trial, g_trial = evaluate(self.objective, trial)
+        slope_trial, tried = dot(g_trial, d), state["tried"] + 1
+        falls = (f_trial < f) & (f_trial <= f + self.c1 * t * slope)
+        level = f_trial <= f + 4 * torch.finfo(f.dtype).eps * f.abs()
+        level = level & (slope_trial <= (2 * self.c1 - 1) * slope)
+        finite = f_trial.isfinite() & g_trial.flatten(1).isfinite().all(1)
+        short_enough, long_enough = finite & (falls | level), slope_trial >= self.c2 * slope
+        last = tried > self.trials
+        accept = short_enough & (long_enough | (last & falls))
+        # Stuck: out of trials, or the step is lost in rounding. Without its memory an image may get on, along −∇f.
+        stuck = (last & ~accept) | (accept & (trial == x).flatten(1).all(1))
+        again = stuck & (state["rho"] != 0).any(1)
+        converged = accept & (norm(g_trial) <= self.goal)
+        done = (stuck & ~again) | converged
 
-    def put(self, images, **values):
-        """Replace some of the state, for some images ([B], bool)."""
-        for name, value in values.items():
-            old = getattr(self, name)
-            setattr(self, name, torch.where(images if old.dim() == 1 else images[:, None], value, old))
+        state |= {"evaluations": state["evaluations"] + 1, "iterations": state["iterations"] + accept}
+        state |= {"tried": tried, "converged": converged} | self.next_trial(state, short_enough, f_trial, slope_trial)
+        state = self.remember(state, accept, trial - x, g_trial - state["g"])
+        state = replaced(state, accept, {"x": trial, "f": f_trial, "g": g_trial})
+        state = replaced(state, again, {"rho": 0.0})
+        state = replaced(state, accept | again, self.new_search(state))
+        return replaced(state, done, {"t": 0.0}) | {"done": done}
 
-    def direction(self):
-        """−H ∇f by the two-loop recursion; an empty slot has ρ = 0 and does nothing."""
-        q, alphas = self.g, []
-        for s, y, rho in reversed(list(zip(self.S, self.Y, self.rho, strict=True))):
-            alphas.append(rho * dot(s, q)[:, None])
-            q = q - alphas[-1] * y
-        q = self.gamma[:, None] * q
-        for s, y, rho in zip(self.S, self.Y, self.rho, strict=True):
-            q = q + (alphas.pop() - rho * dot(y, q)[:, None]) * s
-        return -q
-
-    def remember(self, images, s, y):
-        """Keep the pair (s, y) of the images that made a step, where sᵀy is safely positive."""
-        sy, info = dot(s, y), torch.finfo(s.dtype)
-        images = images & (sy > info.tiny) & (sy > info.eps * s.norm(dim=1) * y.norm(dim=1))
-        self.put(images, gamma=sy / dot(y, y))
-        for name, new in (("S", s), ("Y", y), ("rho", 1 / sy[:, None])):
-            self.put(images, **{name: torch.cat([getattr(self, name)[1:], new[None]])})
-
-    def aim(self, images):
-        """Choose a new direction for some images, and open their line search."""
-        d = self.direction()
-        self.put(images & ~(dot(self.g, d) < 0), rho=0.0)
-        first = (self.rho[:, :, 0] == 0).all(0)
-        d = torch.where(first[:, None], -self.g, d)
-        length = self.g.norm(dim=1).reciprocal().clamp_max(1) if self.initial_step is None else self.initial_step
-        self.put(images, d=d, t=torch.where(first, length, 1.0), slope=dot(self.g, d), slope_low=dot(self.g, d))
-        self.put(images, f_low=self.f, low=0.0, high=torch.inf, tried=0.0)
-
-    def step(self):
-        """Try x + td for every active image; move those that like it, and change t for the others."""
-        x = torch.where(self.active[:, None], self.x + self.t[:, None] * self.d, self.x)
-        f, g = evaluate(self.objective, x, self.shape)
-        self.evaluations, self.tried = self.evaluations + self.active, self.tried + 1
-        slope, rounding = dot(g, self.d), 4 * torch.finfo(f.dtype).eps * self.f.abs()
-        lower = (f < self.f) & (f <= self.f + self.c1 * self.t * self.slope)
-        level = (f <= self.f + rounding) & (slope <= (2 * self.c1 - 1) * self.slope)
-        fine = f.isfinite() & g.isfinite().all(1) & (lower | level)
-        last = self.tried > self.trials
-        accept = self.active & fine & ((slope >= self.c2 * self.slope) | (last & lower))
-        stuck = (self.active & last & ~accept) | (accept & (x == self.x).all(1))
-        again = stuck & (self.rho[:, :, 0] != 0).any(0)
-        self.resize(fine, f, slope)
-        self.remember(accept, x - self.x, g - self.g)
-        self.put(accept, x=x, f=f, g=g)
-        self.iterations = self.iterations + accept
-        self.active = self.active & ~(stuck & ~again) & ~(accept & self.small())
-        self.put(again, rho=0.0)
-        self.aim(self.active & (accept | again))
-
-    def resize(self, fine, f, slope):
-        """The next trial t, given what the current one has brought: it was too long, or, if `fine`, too short."""
-        width = self.t - self.low
-        s0, s1 = self.slope_low * width, slope * width
-        bend = s0 + s1 - 3 * (f - self.f_low)
+    def next_trial(self, state, short_enough, f_trial, slope_trial):
+        """The line search after the trial t: t was too long and bounds the next one from above, or from below."""
+        t, low, high, f_low, slope_low = (state[name] for name in ("t", "low", "high", "f_low", "slope_low"))
+        width = t - low
+        # Too long: to the minimum of the cubic with the values and slopes at both ends.
+        s0, s1 = slope_low * width, slope_trial * width
+        bend = s0 + s1 - 3 * (f_trial - f_low)
         root = (bend.square() - s0 * s1).sqrt()
         cubic = (1 - (s1 + root - bend) / (s1 - s0 + 2 * root)).nan_to_num(0.5).clamp(0.1, 0.5)
-        secant = torch.where(s1 > s0, 1 + width / self.t * s1 / (s0 - s1), 10.0).nan_to_num(2.0).clamp(2, 10)
-        longer = torch.where(self.high.isinf(), secant * self.t, (self.t + self.high) / 2)
-        following = torch.where(fine, longer, self.low + cubic * width)
-        self.put(~fine, high=self.t)
-        self.put(fine, low=self.t, f_low=f, slope_low=slope)
+        shorter = low + cubic * width
+        # Too short: to where the slope, a straight line, vanishes, or half the way to the upper bound.
+        secant = torch.where(s1 > s0, 1 + width / t * s1 / (s0 - s1), 10.0).nan_to_num(2.0).clamp(2, 10)
+        longer = torch.where(high.isinf(), secant * t, (t + high) / 2)
+        bounds = {"low": low, "high": high, "f_low": f_low, "slope_low": slope_low}
+        bounds = replaced(bounds, ~short_enough, {"high": t})
+        bounds = replaced(bounds, short_enough, {"low": t, "f_low": f_trial, "slope_low": slope_trial})
         # Out of trials: the best step that is known to decrease f has to do.
-        self.t = torch.where((self.tried >= self.trials) & (self.low > 0), self.low, following)
+        give_up = (state["tried"] >= self.trials) & (bounds["low"] > 0)
+        return bounds | {"t": torch.where(give_up, bounds["low"], torch.where(short_enough, longer, shorter))}
+
+    def remember(self, state, accept, s, y):
+        """Keep the pair (s, y) of the images that made a step, in place of the oldest, where sᵀy is safely positive."""
+        sy, info = dot(s, y), torch.finfo(s.dtype)
+        kept = accept & (sy > info.tiny) & (sy > info.eps * norm(s) * norm(y))
+        pairs = {"S": s, "Y": y, "rho": 1 / sy}
+        new = {name: torch.cat([state[name][:, 1:], value[:, None]], 1) for name, value in pairs.items()}
+        return replaced(state, kept, new | {"gamma": sy / dot(y, y)})
+
+    def direction(self, state):
+        """−H ∇f by the two-loop recursion; an empty slot has ρ = 0 and does nothing."""
+        q, S, Y, rho, alphas = state["g"], state["S"], state["Y"], state["rho"], []
+        pairs = [(S[:, i], Y[:, i], rho[:, i]) for i in range(S.shape[1])]
+        for s, y, r in reversed(pairs):
+            alphas.append(r * dot(s, q))
+            q = q - column(alphas[-1], q) * y
+        q = column(state["gamma"], q) * q
+        for s, y, r in pairs:
+            q = q + column(alphas.pop() - r * dot(y, q), q) * s
+        return -q
+
+    def new_search(self, state):
+        """The start of a line search along −H ∇f, or along −∇f where there are no pairs, or no descent with them."""
+        g, rho, d = state["g"], state["rho"], self.direction(state)
+        rho = torch.where((dot(g, d) < 0)[:, None], rho, 0)
+        first = (rho == 0).all(1)
+        d = torch.where(column(first, d), -g, d)
+        length = norm(g).reciprocal().clamp_max(1) if self.initial_step is None else self.initial_step
+        t, slope = torch.where(first, length, 1.0).to(d), dot(g, d)
+        search = {"rho": rho, "d": d, "t": t, "slope": slope, "slope_low": slope, "f_low": state["f"]}
+        return search | {"low": 0.0, "high": torch.inf, "tried": 0.0}
 
 
 @torch.no_grad()
@@ -189,22 +191,23 @@ def conjugate_gradient(apply, b, x0=None, steps=100, tolerance=1e-6, callback=No
     Mx = apply(x)
     check(Mx.shape == b.shape, "apply(x0)", f"the shape of b, {list(b.shape)}", Mx.shape)
     check_batch("apply(x0)", Mx)
-    d = r = b - Mx
-    rr, bb = dot(r, r), dot(b, b)
-    scale, iterations = torch.where(bb > 0, bb, 1), torch.zeros(len(b), dtype=torch.long, device=b.device)
-    active, trace = rr > tolerance**2 * bb, Trace(callback)
-    for k in progress(range(steps + 1), disable=disable):
-        trace(x, residual=(rr / scale).sqrt())
-        if k == steps or not bool(active.any()):
-            break
+    bb = dot(b, b)
+    goal, scale = tolerance**2 * bb, torch.where(bb > 0, bb, 1)
+
+    def step(k, x, r, d, rr, evaluations):
         q = apply(d)
         curvature = dot(d, q)
-        if bool((active & ~(curvature > 0)).any()):
+        if bool(((rr > goal) & ~(curvature > 0)).any()):
             raise ValueError("apply: expected a positive definite matrix M, got a direction d with ⟨d, M d⟩ <= 0")
-        alpha = torch.where(active, rr / curvature, 0)
-        x, r = x + column(alpha, x) * d, r - column(alpha, x) * q
+        alpha = column(rr / curvature, x)
+        x, r = x + alpha * d, r - alpha * q
         rr, previous = dot(r, r), rr
-        d = r + column(torch.where(active, rr / previous, 0), x) * d
-        iterations = iterations + active
-        active = active & (rr > tolerance**2 * bb)
-    return Result(x, trace.curves(), iterations + 1, iterations, ~active)
+        d = r + column(rr / previous, x) * d
+        return {"x": x, "r": r, "d": d, "rr": rr, "evaluations": evaluations + 1, "done": rr <= goal}
+
+    def curves(rr, **_):
+        return {"residual": (rr / scale).sqrt()}
+
+    r = b - Mx
+    state = {"x": x, "r": r, "d": r, "rr": dot(r, r), "evaluations": torch.ones_like(bb, dtype=torch.long)}
+    return iterate(step, state, curves, steps, done=state["rr"] <= goal, callback=callback, disable=disable)
