@@ -223,9 +223,10 @@ def png(path, content=None):
 def weight_files(folder):
     """A model's files, and what may become of them."""
     good = weights.save_model(FLOW, "tiny", {}, folder)
-    about, content = json.loads(good.with_suffix(".json").read_text()), good.read_bytes()
+    about, content = weights.describe("tiny", folder), good.read_bytes()
     wrong = save({"a": torch.zeros(1)})
     contents = {
+        "tiny": content,
         "altered": content[:-1] + bytes([content[-1] ^ 1]),
         "truncated": content[:-100],
         "void": b"",

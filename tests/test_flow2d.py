@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from torch.autograd.functional import jacobian
 
 from course_lib.models.flow2d import SCALES, Mixture, PointCoupling, RealNVP, blobs, ring, spiral, two_moons
+from course_lib.models.flow_layers import PRESERVING
 
 DENSITIES = {"two_moons": two_moons(), "ring": ring(), "spiral": spiral(), "blobs": blobs(), "eight": ring(2, 0.3, 8)}
 
@@ -44,29 +45,37 @@ def moments(density, low=-14, high=14, count=351):
     return p.sum(), mean, (p * (x - mean)).T @ (x - mean)
 
 
-@pytest.fixture(params=SCALES)
+PLANE = ("bounded", "additive")
+"""The scales of a flow of the plane."""
+
+KINDS = st.one_of(
+    st.tuples(st.sampled_from(PLANE), st.integers(2, 5)), st.tuples(st.sampled_from(SCALES), st.integers(4, 6))
+)
+"""(scale, dimension)."""
+
+
+@pytest.fixture(params=PLANE)
 def model(request):
     return flow(request.param)
 
 
 @settings(deadline=None, max_examples=40)
 @given(
-    scale=st.sampled_from(SCALES),
-    dim=st.integers(2, 5),
+    kind=KINDS,
     couplings=st.integers(1, 6),
     seed=st.integers(0, 1000),
     size=st.floats(0.01, 10),
 )
-def test_decode_inverts_encode_and_encode_decode(scale, dim, couplings, seed, size):
-    model, x = flow(scale, dim, couplings, seed=seed), size * points(3, dim, seed)
+def test_decode_inverts_encode_and_encode_decode(kind, couplings, seed, size):
+    model, x = flow(*kind, couplings, seed=seed), size * points(3, kind[1], seed)
     assert (model.decode(model.encode(x)) - x).norm() < 1e-10 * (1 + x.norm())
     assert (model.encode(model.decode(x)) - x).norm() < 1e-10 * (1 + x.norm())
 
 
-@settings(deadline=None, max_examples=25)
-@given(scale=st.sampled_from(SCALES), dim=st.integers(2, 5), couplings=st.integers(1, 6), seed=st.integers(0, 1000))
-def test_log_determinant_is_that_of_the_jacobian(scale, dim, couplings, seed):
-    model, x = flow(scale, dim, couplings, seed=seed), points(1, dim, seed)
+@settings(deadline=None, max_examples=40)
+@given(kind=KINDS, couplings=st.integers(1, 6), seed=st.integers(0, 1000))
+def test_log_determinant_is_that_of_the_jacobian(kind, couplings, seed):
+    model, x = flow(*kind, couplings, seed=seed), points(1, kind[1], seed)
     J = jacobian(lambda v: model.encode(v[None])[0], x[0])
     assert (model.encode_with_logdet(x)[1] - torch.linalg.slogdet(J)[1]).abs().max() < 1e-8
 
@@ -90,17 +99,46 @@ def test_neighbouring_couplings_swap_their_halves():
 
 
 def test_it_starts_as_the_identity():
-    x = torch.randn(4, 3)
+    x = torch.randn(4, 5)
     for scale in SCALES:
-        model = RealNVP(3, 4, 8, scale)
+        model = RealNVP(5, 4, 8, scale)
         assert torch.equal(model.encode(x), x) and not model.encode_with_logdet(x)[1].any()
         normal = torch.distributions.Normal(0.0, 1.0).log_prob(x).sum(1)
         torch.testing.assert_close(model.log_prob(x), normal)
 
 
-def test_the_log_determinant_depends_on_the_point_unless_additive(model):
-    logdet = model.encode_with_logdet(points(8))[1]
-    assert (logdet == 0).all() if model.config["scale"] == "additive" else logdet.std() > 0.1
+@pytest.mark.parametrize("scale", SCALES)
+def test_the_log_determinant_depends_on_the_point_unless_the_scale_preserves_volume(scale):
+    logdet = flow(scale, dim=4).encode_with_logdet(points(8, 4))[1]
+    assert (logdet == 0).all() if scale in PRESERVING else logdet.std() > 0.1
+
+
+def test_a_volume_preserving_coupling_scales_its_coordinates_differently():
+    coupling, x = PointCoupling(5, 7, False, "volume_preserving").double(), points(4, 5)
+    coupling.net[-1].weight.data.normal_()
+    log_s = coupling.parameters_of(x[:, :2])[1]
+    assert log_s.sum(1).abs().max() < 1e-14 and log_s.abs().max() > 0.1
+    y = coupling(x)[0]
+    torch.testing.assert_close(y[:, 2:], log_s.exp() * (x[:, 2:] + coupling.parameters_of(x[:, :2])[0]))
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_autocast_around_a_flow_changes_nothing(scale):
+    model, x = flow(scale, dim=4).float(), points(3, 4).float()
+    z, logdet = model.encode_with_logdet(x)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = model.encode_with_logdet(x)
+        assert torch.equal(found[0], z) and torch.equal(found[1], logdet)
+        assert (model.decode(z) - x).norm() < 1e-4 * x.norm()
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_second_derivatives_agree_in_every_mode(scale):
+    model, x, v = flow(scale, dim=4), points(1, 4), points(1, 4, seed=3)
+    f = lambda u: model.log_prob(u).sum()  # noqa: E731
+    right = torch.func.jvp(torch.func.grad(f), (x,), (v,))[1].detach()
+    assert right.norm() > 0.01
+    torch.testing.assert_close(torch.autograd.functional.hvp(f, x, v)[1], right)
 
 
 def test_the_scale_of_a_coupling_stays_between_a_half_and_two():
@@ -238,6 +276,8 @@ def test_the_means_lie_on_their_curves():
         (lambda: RealNVP(dim=1), r"dim: expected an integer >= 2, got 1"),
         (lambda: RealNVP(couplings=0), r"couplings: expected an integer >= 1, got 0"),
         (lambda: RealNVP(width=2.5), r"width: expected an integer >= 1, got 2.5"),
+        (lambda: RealNVP(scale="volume_preserving"), r"dim: expected at least 4 with a volume-preserving .* got 2"),
+        (lambda: RealNVP(3, scale="volume_preserving"), r"dim: expected at least 4 .*additive.* got 3"),
         (lambda: RealNVP(scale="sigmoid"), r"scale: expected one of .*bounded.* got 'sigmoid'"),
         (lambda: flow().encode(points(3, 4)), r"x: expected points of shape \[B, 2\], got \[3, 4\]"),
         (lambda: flow().log_prob(points(3)[0]), r"x: expected points of shape \[B, 2\], got \[2\]"),

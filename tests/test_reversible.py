@@ -4,8 +4,10 @@ import copy
 
 import pytest
 import torch
+from torch.autograd.functional import hvp, jacobian
 
-from course_lib.models.glow import SCALES, Glow
+from course_lib.models.flow_layers import SCALES
+from course_lib.models.glow import Glow
 
 
 def images(count, size=8, seed=1):
@@ -65,6 +67,56 @@ def test_the_graph_may_be_walked_twice():
     loss = z.square().sum() - logdet.sum()
     first = torch.autograd.grad(loss, x, retain_graph=True)
     assert_same(torch.autograd.grad(loss, x), first)
+
+
+def test_second_derivatives_are_refused():
+    model, x = flow().reversible(), images(1)
+    with pytest.raises(RuntimeError, match=r"reversible: expected first derivatives.*call model.reversible\(False\)"):
+        hvp(lambda u: model.log_prob(u).sum(), x, torch.ones_like(x))
+    assert hvp(lambda u: model.reversible(False).log_prob(u).sum(), x, torch.ones_like(x))[1].abs().max() > 0
+
+
+@pytest.mark.parametrize(
+    "derive",
+    [
+        lambda f, x: torch.func.grad(f)(x),
+        lambda f, x: torch.func.jvp(f, (x,), (x,)),
+        lambda f, x: torch.func.vmap(f)(x[None]),
+    ],
+)
+def test_what_its_steps_cannot_do_is_an_error(derive):
+    model = flow().reversible()
+    with pytest.raises(RuntimeError, match=r"vmap|functorch|autograd\.Function"):
+        derive(lambda x: model.log_prob(x).sum(), images(1))
+
+
+def test_jacobians_are_those_of_the_normal_mode():
+    model, x = flow(), images(1)
+    right = jacobian(model.encode, x)
+    for vectorize in (False, True):
+        torch.testing.assert_close(jacobian(model.reversible().encode, x, vectorize=vectorize), right)
+
+
+def test_weights_that_have_changed_since_are_noticed():
+    model, x = flow().reversible(), images(2)
+    loss = model.bits_per_dim(x).mean()
+    with torch.no_grad():
+        model.levels[0][0].conv.L.mul_(1.01)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        loss.backward()
+
+
+def test_autocast_around_it_changes_nothing():
+    model, x = flow().float().reversible(), images(2).float()
+    expected = derivatives(model, x)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = derivatives(model, x)
+    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
+def test_both_ways_are_inverse():
+    model, x = flow().reversible(), images(2)
+    assert (model.decode(model.encode(x)) - x).abs().max() < 1e-10
 
 
 def saved_numbers(model, x):

@@ -66,7 +66,7 @@ class PPCA(LatentModel):
         M = self.W.T @ self.W + self.eta * torch.eye(3, dtype=torch.float64)
         return (x - self.b) @ self.W @ torch.linalg.inv(M), self.eta * torch.linalg.inv(M)
 
-    def encode(self, x):
+    def encode_distribution(self, x):
         mean, covariance = self.posterior(x)
         return mean + self.shift, (self.scale**2 * covariance.diagonal()).log().expand_as(mean)
 

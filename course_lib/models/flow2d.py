@@ -15,9 +15,9 @@ import torch
 from torch import nn
 
 from course_lib.common import check, check_count, check_like, check_number
-from course_lib.models.flow_layers import log_scale
+from course_lib.models.flow_layers import PRESERVING, log_scale, without_autocast
 
-SCALES = ("bounded", "additive")
+SCALES = ("bounded", "additive", "volume_preserving")
 
 
 def check_points(name, x, dim):
@@ -34,7 +34,8 @@ class PointCoupling(nn.Module):
 
     Args:
         dim: d, the number of coordinates. width: hidden units. swap: whether the last half drives the first.
-        scale: `bounded`, s in [1/2, 2] (see `flow_layers.log_scale`), or `additive`, s = 1 (NICE, arXiv 1410.8516).
+        scale: `bounded`, s in [1/2, 2], or `volume_preserving`, Π s = 1 (both: `flow_layers.log_scale`), or `additive`,
+            s = 1 (NICE, arXiv 1410.8516).
     """
 
     def __init__(self, dim, width, swap, scale):
@@ -67,7 +68,8 @@ class PointCoupling(nn.Module):
         """(y, log|det J|) of shapes [B, d] and [B]."""
         a, b = self.halves(x)
         t, log_s = self.parameters_of(a)
-        return self.join(a, log_s.exp() * (b + t)), log_s.sum(1)
+        logdet = x.new_zeros(len(x)) if self.scale in PRESERVING else log_s.sum(1)
+        return self.join(a, log_s.exp() * (b + t)), logdet
 
     def inverse(self, y):
         """x with forward(x) = y; the MLP is evaluated, not inverted."""
@@ -81,7 +83,8 @@ class RealNVP(nn.Module):
 
     Args:
         dim: d, at least 2. couplings: their number. width: hidden units of each coupling's MLP.
-        scale: `bounded` or `additive` (see `PointCoupling`).
+        scale: `bounded`, `additive` or, from d = 4 on, `volume_preserving` (see `PointCoupling`). Where a coupling
+            changes one coordinate, the latter would leave it s = 1, as `additive` does.
 
     Raises:
         ValueError: an argument is none of these.
@@ -92,6 +95,8 @@ class RealNVP(nn.Module):
         for name, value, low in (("dim", dim, 2), ("couplings", couplings, 1), ("width", width, 1)):
             check_count(name, value, low)
         check(scale in SCALES, "scale", f"one of {SCALES}", repr(scale))
+        if scale == "volume_preserving":
+            check(dim >= 4, "dim", "at least 4 with a volume-preserving scale (below, take 'additive')", dim)
         self.config = {"dim": dim, "couplings": couplings, "width": width, "scale": scale}
         self.couplings = nn.ModuleList(PointCoupling(dim, width, k % 2 == 1, scale) for k in range(couplings))
 
@@ -101,26 +106,28 @@ class RealNVP(nn.Module):
         return self.config["dim"]
 
     def encode(self, x):
-        """z = E(x), [B, D], of x as in `encode_with_logdet`."""
+        """z = E(x), [B, d], for points x [B, d]."""
         return self.encode_with_logdet(x)[0]
 
     def encode_with_logdet(self, x):
-        """(z, log|det J_E(x)|) = (E(x), …), of shapes [B, d] and [B], for points x [B, d]."""
+        """(E(x), log|det J_E(x)|), of shapes [B, d] and [B], for points x [B, d]."""
         check_points("x", x, self.dim)
         check_like("x", x, next(self.parameters()))
-        logdet = x.new_zeros(len(x))
-        for coupling in self.couplings:
-            x, more = coupling(x)
-            logdet = logdet + more
-        return x, logdet
+        with without_autocast(x):
+            logdet = x.new_zeros(len(x))
+            for coupling in self.couplings:
+                x, more = coupling(x)
+                logdet = logdet + more
+            return x, logdet
 
     def decode(self, z):
         """x = D(z), [B, d], for latents z [B, d]."""
         check_points("z", z, self.dim)
         check_like("z", z, next(self.parameters()))
-        for coupling in reversed(self.couplings):
-            z = coupling.inverse(z)
-        return z
+        with without_autocast(z):
+            for coupling in reversed(self.couplings):
+                z = coupling.inverse(z)
+            return z
 
     def log_prob(self, x):
         """log p(x) = log N(E(x); 0, I) + log|det J_E(x)| in nats, [B]."""

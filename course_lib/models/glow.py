@@ -5,8 +5,9 @@ split that sends half of the channels to the latent. Change of variables gives t
 
     log p(x) = log N(E(x); 0, I) + log|det J_E(x)|.
 
-Three couplings differ only in their scale s(h), and in what that does to the log-determinant:
-`sigmoid` (Kingma & Dhariwal), `bounded` (s in [1/2, 2]) and `additive` (s = 1: log|det J_E| is constant).
+The layers are in `flow_layers`. Four couplings differ only in their scale s, and in what that does to log|det J_E(x)|:
+`sigmoid` (Kingma & Dhariwal) and `bounded` (s in [1/2, 2]) let it depend on x; `additive` (s = 1; Dinh et al. 2015) and
+`volume_preserving` (Π s = 1; Sorrenson, Rother & Köthe 2020) make it a constant.
 """
 
 import math
@@ -15,10 +16,8 @@ import torch
 from torch import nn
 
 from course_lib.common import check, check_batch, check_count, check_input, check_number, check_precision
-from course_lib.models.flow_layers import Coupling, CouplingNet, FlowStep, HaarSqueeze, in_sequence, inverse_in_sequence
+from course_lib.models.flow_layers import SCALES, Coupling, CouplingNet, FlowStep, HaarSqueeze, without_autocast
 from course_lib.models.reversible import reversible
-
-SCALES = ("sigmoid", "bounded", "additive")
 
 
 def permutations(channels, steps, generator):
@@ -37,7 +36,7 @@ class Glow(nn.Module):
         size: side of the images, divisible by 2 to the number of levels.
         steps: steps of flow K in each level.
         widths: hidden channels of the coupling networks, one entry a level; their number is that of the levels.
-        scale: `sigmoid`, `bounded` or `additive` (see the module's docstring).
+        scale: `sigmoid`, `bounded`, `additive` or `volume_preserving` (`flow_layers.log_scale`).
         seed: seed of the permutations in the 1×1 convolutions.
 
     The latent is ordered from coarse to fine: the last level's variables come first.
@@ -77,42 +76,58 @@ class Glow(nn.Module):
         """D, the dimension of image and latent."""
         return self.config["channels"] * self.config["size"] ** 2
 
+    @property
+    def stages(self):
+        """[(squeeze, steps, split)] from fine to coarse; the last level has no split, None."""
+        return list(zip(self.squeezes, self.levels, [*self.splits, None], strict=True))
+
     def _check_images(self, x):
         c, s = self.config["channels"], self.config["size"]
         check_input("x", x, (c, s, s), next(self.parameters()))
 
     def encode(self, x):
-        """z = E(x), [B, D], of x as in `encode_with_logdet`."""
+        """z = E(x), [B, D], for images x [B, C, size, size]."""
         return self.encode_with_logdet(x)[0]
 
     def encode_with_logdet(self, x):
-        """(z, log|det J_E(x)|) = (E(x), …), of shapes [B, D] and [B], for images x [B, C, size, size]."""
+        """(E(x), log|det J_E(x)|), of shapes [B, D] and [B], for images x [B, C, size, size]."""
         self._check_images(x)
-        h, logdet, latents = x - 0.5, x.new_zeros(len(x)), []
-        for level, (squeeze, steps) in enumerate(zip(self.squeezes, self.levels, strict=True)):
-            h, logdet = (reversible if self.recompute else in_sequence)(steps, squeeze(h), logdet)
-            if level < len(self.splits):
-                split = self.splits[level]
-                h, z = h.split([split.half, h.shape[1] - split.half], 1)
-                z, split_logdet = split(h, z)
-                logdet = logdet + split_logdet
-                latents.append(z)
-        latents.append(h)
-        return torch.cat([z.flatten(1) for z in reversed(latents)], 1), logdet
+        with without_autocast(x):
+            h, logdet, latents = x - 0.5, x.new_zeros(len(x)), []
+            for squeeze, steps, split in self.stages:
+                h = squeeze(h)
+                if self.recompute:
+                    h, logdet = reversible(steps, h, logdet)
+                else:
+                    for step in steps:
+                        h, more = step(h)
+                        logdet = logdet + more
+                if split is not None:
+                    h, z = h.tensor_split([split.half], 1)
+                    z, more = split(h, z)
+                    logdet = logdet + more
+                    latents.append(z)
+            latents.append(h)
+            return torch.cat([z.flatten(1) for z in reversed(latents)], 1), logdet
 
     def decode(self, z):
-        """x = D(z), [B, C, size, size], for latents z [B, D]; not clipped to [0, 1]."""
+        """x = D(z), [B, C, size, size], for latents z [B, D]; not clipped to [0, 1].
+
+        D(E(x)) = x to float32's precision for images. Far out it is another matter: of z with a norm three times that
+        of a draw from N(0, I), D makes numbers so large that E(D(z)) is off by more than 1; in float64 it is not.
+        """
         check_input("z", z, (self.dim,), next(self.parameters()))
-        sizes = [math.prod(shape) for shape in reversed(self.shapes)]
-        latents = [
-            part.reshape(-1, *shape) for part, shape in zip(z.split(sizes, 1), reversed(self.shapes), strict=True)
-        ]
-        h = latents.pop(0)
-        for level in reversed(range(len(self.levels))):
-            if level < len(self.splits):
-                h = torch.cat([h, self.splits[level].inverse(h, latents.pop(0))], 1)
-            h = self.squeezes[level].inverse(inverse_in_sequence(self.levels[level], h))
-        return h + 0.5
+        with without_autocast(z):
+            shapes = self.shapes[::-1]  # the latent starts with the coarsest level
+            parts = z.split([math.prod(shape) for shape in shapes], 1)
+            h, *latents = [part.unflatten(1, shape) for part, shape in zip(parts, shapes, strict=True)]
+            for squeeze, steps, split in reversed(self.stages):
+                if split is not None:
+                    h = torch.cat([h, split.inverse(h, latents.pop(0))], 1)
+                for step in reversed(steps):
+                    h = step.inverse(h)
+                h = squeeze.inverse(h)
+            return h + 0.5
 
     def log_prob(self, x):
         """log p(x) = log N(E(x); 0, I) + log|det J_E(x)| in nats, [B]; the density is with respect to x in [0, 1]."""
@@ -132,14 +147,8 @@ class Glow(nn.Module):
         return self.decode(temperature * z)
 
     def freeze(self):
-        """For inference: no weight gradients, actnorm folded into the 1×1 convolution, W, W⁻¹ once, channels-last."""
-        self.eval().requires_grad_(False).to(memory_format=torch.channels_last)
-        for module in self.modules():
-            if isinstance(module, FlowStep):
-                module.freeze()
-        for split in self.splits:
-            split.freeze()
-        return self
+        """For inference: no weight gradients, channels-last."""
+        return self.eval().requires_grad_(False).to(memory_format=torch.channels_last)
 
     def mixed_precision(self, dtype):
         """Run the coupling networks, and nothing else, in `dtype` (torch.bfloat16, torch.float16; None: as input)."""
@@ -156,18 +165,22 @@ class Glow(nn.Module):
 
     @torch.no_grad()
     def initialize(self, x):
-        """Data-dependent initialization of every actnorm from a batch of images; marks the model as initialized."""
+        """Data-dependent initialization of every actnorm from a batch of images; marks the model as initialized.
+
+        A channel that is constant over the batch is centred, and not scaled (`ActNorm.initialize`).
+        """
         self._check_images(x)
         check_batch("x", x)
         check(len(x) > 1, "x", "at least 2 images to initialize from", len(x))
-        h = x - 0.5
-        for level, (squeeze, steps) in enumerate(zip(self.squeezes, self.levels, strict=True)):
-            h = squeeze(h)
-            for step in steps:
-                step.actnorm.initialize(h)
-                h, _ = step(h)
-            if level < len(self.splits):
-                h = h[:, : self.splits[level].half]
+        with without_autocast(x):
+            h = x - 0.5
+            for squeeze, steps, split in self.stages:
+                h = squeeze(h)
+                for step in steps:
+                    step.actnorm.initialize(h)
+                    h, _ = step(h)
+                if split is not None:
+                    h = h[:, : split.half]
         self.initialized.fill_(True)
         return self
 

@@ -6,66 +6,83 @@ price is one more run of each coupling network, and the rounding errors of the i
 """
 
 import torch
-import torch.nn.functional as F
 
-
-class ReversibleStep(torch.autograd.Function):
-    """x ↦ (h, log|det|) of a step of flow. `tape` is a list with the one activation that the gradient has come to."""
-
-    @staticmethod
-    def forward(ctx, x, step, tape, last, *parameters):
-        ctx.step, ctx.tape = step, tape
-        h, logdet = step(x)
-        if last:
-            ctx.save_for_backward(h)
-        return h, logdet
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx, h_grad, logdet_grad):
-        h = ctx.saved_tensors[0] if ctx.saved_tensors else ctx.tape[0]
-        x, gradients = undo(ctx.step, h, h_grad, logdet_grad)
-        ctx.tape[:] = [x]
-        return gradients[0], None, None, None, *gradients[1:]
-
-
-def undo(step, h, h_grad, logdet_grad):
-    """From the output h [B, C, H, W] of a step, and the gradients of a loss in h and in log|det| [B]: the input x, and
-    the gradients in x and in each parameter of the step."""
-    linear, net = [*step.actnorm.parameters(), *step.conv.parameters()], list(step.coupling.parameters())
-    a, y = (part.detach() for part in h.split(step.halves, 1))
-    a_grad, y_grad = h_grad.split(step.halves, 1)
-    with torch.no_grad():
-        V_inverse, c = step.linear_inverse()
-    with torch.enable_grad():
-        # One run of the network for both the inverse and its gradient: a passes through the coupling as it is.
-        a.requires_grad_()
-        t, log_s = step.coupling.parameters_of(a)
-        b = step.coupling.undo(y, t, log_s).detach().requires_grad_()
-        after = step.coupling.affine(b, t, log_s)
-    gradients = given(after, [a, b, *net], (y_grad, logdet_grad))
-    with torch.no_grad():
-        x = F.conv2d(torch.cat([a, b], 1) - c[:, None, None], V_inverse[:, :, None, None])
-    with torch.enable_grad():
-        x.requires_grad_()
-        V, c, logdet = step.linear()
-        before = F.conv2d(x, V[:, :, None, None], c), logdet * (x.shape[2] * x.shape[3])
-    ab_grad = torch.cat([gradients[0] + a_grad, gradients[1]], 1)
-    return x.detach(), given(before, [x, *linear], (ab_grad, logdet_grad.sum())) + gradients[2:]
-
-
-def given(outputs, inputs, gradients):
-    """Gradients in the inputs, for those in the outputs; None for an input that is held constant."""
-    kept = [(f, g) for f, g in zip(outputs, gradients, strict=True) if f.requires_grad]
-    wanted = [u for u in inputs if u.requires_grad]
-    found = iter(torch.autograd.grad([f for f, _ in kept], wanted, [g for _, g in kept]))
-    return [next(found) if u.requires_grad else None for u in inputs]
+from course_lib.models.flow_layers import without_autocast
 
 
 def reversible(steps, x, logdet):
-    """The same as `in_sequence`, with one activation kept for all of the steps."""
+    """(h, logdet + log|det|) of `FlowStep`s one after the other, with one activation kept for all of them."""
     tape = []
     for k, step in enumerate(steps):
         x, step_logdet = ReversibleStep.apply(x, step, tape, k == len(steps) - 1, *step.parameters())
         logdet = logdet + step_logdet
     return x, logdet
+
+
+class ReversibleStep(torch.autograd.Function):
+    """x ↦ (h, log|det|) of a step of flow.
+
+    The last step keeps its output h. Backwards, each step hands its input, which is the output of the step before, on
+    by the list `tape`. The parameters are arguments so that autograd asks for their gradients; they are saved so that
+    it complains where they have changed since.
+    """
+
+    @staticmethod
+    def forward(ctx, x, step, tape, last, *parameters):
+        h, logdet = step(x)
+        ctx.step, ctx.tape, ctx.last = step, tape, last
+        ctx.save_for_backward(*parameters, *([h] if last else []))
+        return h, logdet
+
+    @staticmethod
+    def backward(ctx, h_grad, logdet_grad):
+        if torch.is_grad_enabled():
+            raise RuntimeError("reversible: expected first derivatives, got second ones; call model.reversible(False)")
+        saved = ctx.saved_tensors
+        h = saved[-1] if ctx.last else ctx.tape[0]
+        with without_autocast(h):
+            x, x_grad, gradients = undo(ctx.step, h, h_grad, logdet_grad)
+        ctx.tape[:] = [x]
+        return x_grad, None, None, None, *gradients
+
+
+def undo(step, h, h_grad, logdet_grad):
+    """Backwards through a step: its input, and the gradients of a loss there.
+
+    Args:
+        h: output of the step, [B, C, H, W]. h_grad, logdet_grad: gradients of the loss in h and in log|det|, [B].
+
+    Returns (x, gradient in x, gradients in `step.parameters()`, None for one that is held constant).
+    """
+    mixed, mixed_grad, net_grads = undo_coupling(step.coupling, h, h_grad, logdet_grad)
+    with torch.no_grad():
+        x = step.unmix(mixed)
+    with torch.enable_grad():
+        x.requires_grad_()
+        outputs = step.mix(x)
+    linear = [*step.actnorm.parameters(), *step.conv.parameters()]
+    x_grad, *linear_grads = pull_back(outputs, (mixed_grad, logdet_grad.sum()), [x, *linear])
+    return x.detach(), x_grad, [*linear_grads, *net_grads]
+
+
+def undo_coupling(coupling, h, h_grad, logdet_grad):
+    """As `undo`, for the coupling alone: ([a, b], gradient in it, gradients in `coupling.parameters()`)."""
+    a, y = h.detach().tensor_split([coupling.half], 1)
+    a_grad, y_grad = h_grad.tensor_split([coupling.half], 1)
+    with torch.enable_grad():
+        # (t, log s) serve twice, for b from y and for the gradients: one run of the network is enough.
+        a = a.requires_grad_()
+        t, log_s = coupling.parameters_of(a)
+        b = coupling.affine_inverse(y, t, log_s).detach().requires_grad_()
+        outputs = coupling.affine(b, t, log_s)
+    through_net, b_grad, *net_grads = pull_back(outputs, (y_grad, logdet_grad), [a, b, *coupling.parameters()])
+    # a reaches h in two ways: through the network, and as it is.
+    return torch.cat([a, b], 1).detach(), torch.cat([a_grad + through_net, b_grad], 1), net_grads
+
+
+def pull_back(outputs, output_grads, inputs):
+    """The gradient of a loss in each of the inputs, from those in the outputs; None for an input held constant."""
+    varying = [(f, g) for f, g in zip(outputs, output_grads, strict=True) if f.requires_grad]
+    wanted = [u for u in inputs if u.requires_grad]
+    found = iter(torch.autograd.grad([f for f, _ in varying], wanted, [g for _, g in varying]))
+    return [next(found) if u.requires_grad else None for u in inputs]

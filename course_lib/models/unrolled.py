@@ -68,7 +68,8 @@ class LISTA(nn.Module):
         check(bool(tau.isfinite()), "A", "a matrix other than 0", "zeros")
         self.config = {"A": list(A.shape), "layers": layers, "lam": lam, "coupled": coupled, "shared": shared}
         self.config |= {"select": select, "density": density, "sigma": sigma, "seed": seed}
-        self.layers, self.coupled, count = layers, coupled, 1 if shared else layers
+        self.layers, self.coupled = layers, coupled
+        count = 1 if shared else layers
         self.register_buffer("A", A)
         self.W = nn.Parameter((tau * A.mT).repeat(count, 1, 1))
         if not coupled:
@@ -87,9 +88,11 @@ class LISTA(nn.Module):
 
     def step(self, z, y, k):
         """Layer k = 0, …, K − 1: from a code [..., n] to the next."""
-        i = k % len(self.W)  # One matrix for all layers, if shared.
-        W = self.W[i].mT
-        return self.shrink(z + (y - z @ self.A.mT) @ W if self.coupled else y @ W + z @ self.V[i].mT, k)
+        i = k % len(self.W)  # one matrix for all layers, if shared
+        W = self.W[i]
+        if self.coupled:
+            return self.shrink(z + (y - z @ self.A.mT) @ W.mT, k)
+        return self.shrink(y @ W.mT + z @ self.V[i].mT, k)
 
     def iterates(self, y):
         """The codes after 0, 1, …, K layers: a list of K + 1 tensors [..., n], the first of zeros."""
@@ -126,10 +129,9 @@ def wrap(x, pad):
     """The adjoint of periodic padding: what stands in the `pad` outer rows and columns is added on the other side."""
     for dim in (2, 3):
         n = x.shape[dim] - 2 * pad
-        first, x, last = x.split([pad, n, pad], dim)
-        x = torch.cat(
-            [x.narrow(dim, 0, pad) + last, x.narrow(dim, pad, n - 2 * pad), x.narrow(dim, n - pad, pad) + first], dim
-        )
+        first, inner, last = x.split([pad, n, pad], dim)
+        low, middle, high = inner.split([pad, n - 2 * pad, pad], dim)
+        x = torch.cat([low + last, middle, high + first], dim)
     return x
 
 

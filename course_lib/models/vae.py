@@ -32,6 +32,24 @@ def reparametrize(mean, logvar, generator=None):
     return mean + (0.5 * logvar).exp() * noise
 
 
+def aligned_axes(mean, logvar):
+    """(V, m), of shapes [D, D] and [D]: in the coordinates Vᵀ(z − m) the aggregate posterior has mean 0, covariance I.
+
+    Over the images, q(z|x) has the mean m, and the covariance C = cov μ + S with S = mean of diag σ²(x). Of all V with
+    VᵀCV = I it is the one for which VᵀSV is diagonal, too, with the most informative coordinate (the smallest share of
+    S) first: the eigenvectors of C v = κ S v.
+
+    Args:
+        mean, logvar: μ and log σ² for N images, [N, D], in float64.
+    """
+    m, S = mean.mean(0), logvar.exp().mean(0)
+    C = torch.cov(mean.T) + torch.diag(S)
+    R = S.rsqrt()[:, None]
+    kappa, Q = torch.linalg.eigh(R * C * R.T)  # of S^(-1/2) C S^(-1/2): S becomes I
+    kappa, Q = kappa.flip(0), Q.flip(1)
+    return R * Q / kappa.sqrt(), m
+
+
 class LatentModel(nn.Module):
     """p(x) = ∫ N(x; D(z), η I) N(z; 0, I) dz with an approximate posterior q(z|x), and the bound on log p(x).
 
@@ -247,12 +265,10 @@ class VAE(LatentModel):
 
     @torch.no_grad()
     def align(self, batches):
-        """Choose the coordinates of z in which the aggregate posterior of training images fits the prior best.
+        """Give z the coordinates Vᵀ(z − m) in which the aggregate posterior of training images fits the prior best.
 
-        Over the images, q(z|x) has the mean m, and the covariance C = cov μ + S with S = mean of diag σ²(x). The new
-        latents are Vᵀ(z − m) with VᵀCV = I and VᵀSV diagonal, the most informative first. The linear layers beside z
-        take this up: D(μ(x)) stays what it was; of the covariances Vᵀ diag σ²(x) V the encoder gives the diagonal.
-        `axes` keeps V, and `centre` m.
+        V and m are those of `aligned_axes`. The linear layers beside z take them up: D(μ(x)) stays what it was. Of the
+        covariances Vᵀ diag σ²(x) V the encoder gives the diagonal. `axes` keeps V, and `centre` m.
 
         Args:
             batches: an iterable of images [B, C, size, size], more than D of them together.
@@ -261,19 +277,17 @@ class VAE(LatentModel):
         parts = [self.encode_distribution(x) for x in batches]
         check(sum(len(mean) for mean, _ in parts) > self.dim, "batches", f"more than {self.dim} images", "fewer")
         mean, logvar = (torch.cat(values).double() for values in zip(*parts, strict=True))
-        centre, spread = mean.mean(0), logvar.exp().mean(0).sqrt()
-        covariance = torch.cov(mean.T) + torch.diag(spread.square())
-        # In units of the spread S = I, and the eigenvectors of C diagonalize both.
-        values, vectors = torch.linalg.eigh(covariance / spread[:, None] / spread)
-        scales, vectors = values.flip(0).sqrt(), vectors.flip(1)
-        V, inverse = vectors / spread[:, None] / scales, vectors.T * spread * scales[:, None]
-        to_mean, from_z = self.posterior.weight[: self.dim].double(), self.start.weight.double()
-        self.posterior.weight[: self.dim] = (V.T @ to_mean).to(self.posterior.weight)
-        self.posterior.bias[: self.dim] = (V.T @ (self.posterior.bias[: self.dim] - centre)).to(self.posterior.bias)
-        self.start.bias += (from_z @ centre).to(self.start.bias)
-        self.start.weight.copy_(from_z @ inverse.T)
+        V, m = aligned_axes(mean, logvar)
+        # The encoder's last layer gives Vᵀ(μ − m) in place of μ …
+        weight, bias = self.posterior.weight[: self.dim], self.posterior.bias[: self.dim]
+        weight.copy_(V.T @ weight.double())
+        bias.copy_(V.T @ (bias.double() - m))
+        # … and the decoder's first one, z ↦ K z + k, is K V⁻ᵀ z + K m + k for the new z.
+        K, k = self.start.weight.double(), self.start.bias.double()
+        self.start.bias.copy_(K @ m + k)
+        self.start.weight.copy_(K @ torch.linalg.inv(V).T)
         self.register_buffer("axes", V.to(self.start.weight))
-        self.register_buffer("centre", centre.to(self.start.weight))
+        self.register_buffer("centre", m.to(self.start.weight))
         self.config["aligned"] = True
         return self
 

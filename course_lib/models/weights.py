@@ -1,9 +1,8 @@
-"""Safetensors files: the trained weights in `course_lib/weights/`, each with its recipe in JSON, and checkpoints.
+"""Safetensors files: the trained weights in `models/trained/`, each with its recipe in JSON, and checkpoints.
 
 Nothing unpickles; a file whose SHA-256 differs from its recipe's is refused.
 """
 
-import glob
 import hashlib
 import json
 import re
@@ -21,9 +20,92 @@ from course_lib.models.unrolled import LISTA, ADMMNet
 from course_lib.models.vae import VAE
 
 FOLDER = Path(__file__).parent / "trained"
-MODELS = {"glow": Glow, "dncnn": DnCNN, "srcnn": SRCNN, "vdsr": VDSR, "vae": VAE}
-MODELS |= {"lista": LISTA, "admm_net": ADMMNet}
+MODELS = {"glow": Glow, "dncnn": DnCNN, "srcnn": SRCNN, "vdsr": VDSR, "vae": VAE, "lista": LISTA, "admm_net": ADMMNet}
 REQUIRED = {"model", "config", "file", "sha256"}
+
+
+def describe(name="glow", folder=FOLDER):
+    """What the recipe `name`.json says of a weight file: model, config, training, data, date, validation, SHA-256."""
+    path = Path(folder) / f"{name}.json"
+    if not path.exists():
+        known = sorted(p.stem for p in Path(folder).glob("*.json"))
+        raise FileNotFoundError(f"name: no weights called {name!r} in {folder}; expected one of {known}")
+    try:
+        recipe = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise RuntimeError(f"{path}: expected a recipe in JSON, got an altered or truncated file ({error})") from error
+    if not isinstance(recipe, dict) or not recipe.keys() >= REQUIRED or recipe["model"] not in MODELS:
+        raise RuntimeError(f"{path}: expected {sorted(REQUIRED)} of a model in {list(MODELS)}, got {recipe}")
+    return recipe
+
+
+def load_state(name="glow", folder=FOLDER):
+    """(recipe, state): what `describe` says, and the weights of the file that it names, in float32.
+
+    Raises FileNotFoundError where there is no such weight file, RuntimeError where its SHA-256 is not the recipe's.
+    """
+    recipe = describe(name, folder)
+    path = Path(folder) / recipe["file"]
+    if not path.exists():
+        raise FileNotFoundError(f"name: {path} is missing; expected the weights that {name}.json describes")
+    content = path.read_bytes()
+    found, expected = hashlib.sha256(content).hexdigest(), recipe["sha256"]
+    if found != expected:
+        raise RuntimeError(f"{path}: expected SHA-256 {expected[:16]}…, got {found[:16]}… (altered or truncated)")
+    try:
+        state = load(content)
+    except SafetensorError as error:
+        raise RuntimeError(f"{path}: expected a safetensors file ({error})") from error
+    return recipe, {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
+
+
+def load_model(name="glow", device="cpu", folder=FOLDER):
+    """A trained model, in float32, frozen for inference. Raises as `load_state`."""
+    recipe, state = load_state(name, folder)
+    try:
+        model = MODELS[recipe["model"]](**recipe["config"])
+        model.load_state_dict(state)
+    except (TypeError, ValueError, RuntimeError) as error:
+        wanted = f"{Path(folder) / recipe['file']}: expected the weights of {recipe['model']} {recipe['config']}"
+        raise RuntimeError(f"{wanted} ({' '.join(str(error).split())[:200]})") from error
+    return model.to(device).freeze()
+
+
+def save_model(model, name, recipe, folder=FOLDER, half=True):
+    """Write the weights (in float16 by default) and `name`.json, which keeps `recipe`; returns the path of the weights.
+
+    The weights are called by their content: `name`.<first digits of the SHA-256>.safetensors. So the recipe, which is
+    renamed last, always finds the weights it speaks of: wherever a run is killed, the old pair loads, or the new one.
+    Other weights of that name, and what a killed run has left of them, are removed at the end.
+
+    Raises ValueError for a name that is no plain word, a model that `MODELS` does not list, and weights that are not
+    finite (in float16).
+    """
+    if not re.fullmatch(r"\w[\w-]*", name):
+        raise ValueError(f"name: expected letters, digits, _ and -, got {name!r}")
+    kind = next((key for key, cls in MODELS.items() if type(model) is cls), None)
+    if kind is None:
+        raise ValueError(f"model: expected one of {list(MODELS)}, got a {type(model).__name__}")
+    state = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
+    if half:
+        state = {k: v.to(torch.float16) if v.is_floating_point() else v for k, v in state.items()}
+    broken = [k for k, v in state.items() if not v.isfinite().all()]
+    if broken:
+        raise ValueError(f"model: expected finite weights{' in float16' if half else ''}, got others in {broken[0]}")
+    content = save(state)
+    digest = hashlib.sha256(content).hexdigest()
+    path = Path(folder) / f"{name}.{digest[:8]}.safetensors"
+    about = {"model": kind, "config": model.config, "file": path.name, "sha256": digest}
+    text = json.dumps(about | recipe | about, indent=2, ensure_ascii=False) + "\n"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path.parent / f"{name}.json") as described, replacing(path) as weights:
+        # Both are on the disk before either is renamed: the weights first, as the inner block ends first.
+        weights.write_bytes(content)
+        described.write_text(text, encoding="utf-8", newline="\n")
+    for old in path.parent.glob(f"{name}.*safetensors*"):
+        if old != path:
+            old.unlink()
+    return path
 
 
 def save_checkpoint(path, tensors, metadata):
@@ -54,90 +136,3 @@ def read_checkpoint(path):
 def part_of(tensors, prefix):
     """The tensors whose names start with a prefix, by the rest of their names."""
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-
-
-def describe(name="glow", folder=FOLDER):
-    """What the recipe beside a weight file says: model, config, training, data, date, validation, SHA-256."""
-    path = Path(folder) / f"{name}.json"
-    if not path.exists():
-        known = sorted(p.stem for p in Path(folder).glob("*.json"))
-        raise FileNotFoundError(f"name: no weights called {name!r} in {folder}; expected one of {known}")
-    try:
-        recipe = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise RuntimeError(f"{path}: expected a recipe in JSON, got an altered or truncated file ({error})") from error
-    if not isinstance(recipe, dict) or not recipe.keys() >= REQUIRED or recipe["model"] not in MODELS:
-        raise RuntimeError(f"{path}: expected {sorted(REQUIRED)} of a model in {list(MODELS)}, got {recipe}")
-    return recipe
-
-
-def load_state(name="glow", folder=FOLDER):
-    """(recipe, state): what `describe` says, and the weights of a file in float32.
-
-    Raises FileNotFoundError where there is no such weight file, RuntimeError where its SHA-256 is not the recipe's.
-    """
-    recipe = describe(name, folder)
-    path = Path(folder) / recipe["file"]
-    if not path.exists():
-        raise FileNotFoundError(f"name: {path} is missing; expected the weights that {name}.json describes")
-    try:
-        state = load(content_of(path, recipe["sha256"]))
-    except SafetensorError as error:
-        raise RuntimeError(f"{path}: expected a safetensors file ({error})") from error
-    return recipe, {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
-
-
-def content_of(path, sha256):
-    """The bytes with this SHA-256: of `path`, or of a file beside it that `save_model` was killed before renaming.
-
-    Raises RuntimeError where there are none.
-    """
-    digests = []
-    for candidate in (path, *path.parent.glob(f"{glob.escape(path.name)}.*.tmp")):
-        content = candidate.read_bytes()
-        digests.append(hashlib.sha256(content).hexdigest())
-        if digests[-1] == sha256:
-            return content
-    raise RuntimeError(f"{path}: expected SHA-256 {sha256[:16]}…, got {digests[0][:16]}… (altered or truncated)")
-
-
-def load_model(name="glow", device="cpu", folder=FOLDER):
-    """A trained model, in float32, frozen for inference. Raises as `load_state`."""
-    recipe, state = load_state(name, folder)
-    try:
-        model = MODELS[recipe["model"]](**recipe["config"])
-        model.load_state_dict(state)
-    except (TypeError, ValueError, RuntimeError) as error:
-        path = Path(folder) / recipe["file"]
-        wanted = f"{path}: expected the weights of {recipe['model']} {recipe['config']}"
-        raise RuntimeError(f"{wanted} ({' '.join(str(error).split())[:200]})") from error
-    return model.to(device).freeze()
-
-
-def save_model(model, name, recipe, folder=FOLDER, half=True):
-    """Write `name`.safetensors (float16 by default) and `name`.json; `recipe` is kept in the latter. Returns the path.
-
-    Both files are written beside their places before either is renamed, so that a full disk keeps a pair that fits; the
-    recipe is renamed first, and `load_state` finds the weights that it names even where the second rename never came.
-    Raises ValueError for a name that is no plain word, a model that `MODELS` does not list, and weights that are not
-    finite (in float16).
-    """
-    if not re.fullmatch(r"\w[\w-]*", name):
-        raise ValueError(f"name: expected letters, digits, _ and -, got {name!r}")
-    kind = next((key for key, cls in MODELS.items() if type(model) is cls), None)
-    if kind is None:
-        raise ValueError(f"model: expected one of {list(MODELS)}, got a {type(model).__name__}")
-    state = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
-    if half:
-        state = {k: v.to(torch.float16) if v.is_floating_point() else v for k, v in state.items()}
-    broken = [k for k, v in state.items() if not v.isfinite().all()]
-    if broken:
-        raise ValueError(f"model: expected finite weights{' in float16' if half else ''}, got others in {broken[0]}")
-    content, path = save(state), Path(folder) / f"{name}.safetensors"
-    about = {"model": kind, "config": model.config, "file": path.name, "sha256": hashlib.sha256(content).hexdigest()}
-    text = json.dumps(about | recipe | about, indent=2, ensure_ascii=False) + "\n"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as weights, replacing(path.with_suffix(".json")) as described:
-        weights.write_bytes(content)
-        described.write_bytes(text.encode())
-    return path

@@ -67,7 +67,7 @@ def add_train(parser):
 def add_export(parser):
     """The options of `export`: from a run's checkpoint to a weight file of the package."""
     parser.add_argument("run", metavar="RUN_FOLDER")
-    parser.add_argument("name", metavar="NAME", help="writes NAME.safetensors and NAME.json")
+    parser.add_argument("name", metavar="NAME", help="writes NAME.json, and the weights that it speaks of")
     parser.add_argument("--note", help="a sentence that the recipe keeps")
     parser.add_argument("--data", nargs="+", metavar="FOLDER", help="the run's images, where they have moved")
     parser.add_argument("--folder", default=FOLDER, help="where to write (default: course_lib/models/trained)")

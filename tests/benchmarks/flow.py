@@ -6,7 +6,7 @@ weights in E(x) and D(z), and with them in the training step.
 """
 
 import torch
-from glow_gradient import bare, packed, recorded_inputs
+from glow_gradient import bare, recorded_inputs
 from timing import compared, interleaved, optional, row, threads
 
 from course_lib.models.glow import Glow
@@ -80,7 +80,7 @@ def gradients(nf, against, config, state, batch, repeats):
         calls, z = recorded_inputs(model, x), model.encode(x)
 
     def E():
-        return encode(model.encode, x)
+        return encode(model.encode_with_logdet, x)
 
     def D():
         return decode(lambda parts: model.decode(parts[0]), [z])
@@ -88,8 +88,6 @@ def gradients(nf, against, config, state, batch, repeats):
     for name, function in (("E(x) with its gradient", E), ("D(z) with its gradient", D)):
         rounds = interleaved([function, lambda: bare(calls)], repeats)
         yield compared(__name__, name, setting, rounds, "bare convolutions of PyTorch", 1.25)
-    rounds = interleaved([E, lambda: packed(calls)], repeats)
-    yield compared(__name__, "E(x) with its gradient", setting, rounds, "its packed convolutions")
     if nf is None:
         return
     other = theirs(nf, config, x).eval().requires_grad_(False)

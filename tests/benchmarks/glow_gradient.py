@@ -2,16 +2,14 @@
 
     python tests/benchmarks/glow_gradient.py [--batch 8] [--threads 2] [--repeats 15]
 
-`bare` is forward and backward through each coupling network alone, by PyTorch's layers, on the activations that it
-sees; `packed` the same with the packed weights of a frozen model on a CPU (`models.packed`). A ratio of 1 to the latter
-would mean that actnorm, 1×1 convolutions, couplings, squeezes and log-determinants cost nothing.
+`bare` is forward and backward through each coupling network alone, on the activations that it sees. A ratio of 1 would
+mean that actnorm, 1×1 convolutions, couplings, squeezes and log-determinants cost nothing.
 """
 
 import argparse
 
 import torch
 from timing import interleaved, versus
-from torch import nn
 
 from course_lib import data
 from course_lib.models import weights
@@ -21,7 +19,6 @@ from course_lib.models.flow_layers import CouplingNet
 def recorded_inputs(model, x):
     """[(network, input)] of every coupling network in E(x)."""
     calls, handles = [], []
-    model.requires_grad_(True)  # else the weights are packed, and a step runs its network without a call of it
     for net in (m for m in model.modules() if isinstance(m, CouplingNet)):
 
         def keep(module, arguments):
@@ -29,28 +26,17 @@ def recorded_inputs(model, x):
 
         handles.append(net.register_forward_pre_hook(keep))
     model.encode(x)
-    model.requires_grad_(False)
     for handle in handles:
         handle.remove()
     return calls
 
 
-def run_all(calls, forward):
+def bare(calls):
     """The gradient in its input of each network alone."""
     for net, a in calls:
         a = a.detach().requires_grad_()
-        h = forward(net, a)
+        h = net(a)
         torch.autograd.grad(h, a, torch.ones_like(h))
-
-
-def bare(calls):
-    """By PyTorch's layers."""
-    run_all(calls, nn.Sequential.forward)
-
-
-def packed(calls):
-    """As the frozen model runs them."""
-    run_all(calls, CouplingNet.__call__)
 
 
 def main():
@@ -62,8 +48,8 @@ def main():
     torch.set_num_threads(options.threads)
     model = weights.load_model("glow")
     x = data.face() + 0.02 * torch.randn(options.batch, 3, 64, 64, generator=torch.Generator().manual_seed(0))
-    calls = recorded_inputs(model, x)
-    z0 = model.encode(x)
+    with torch.no_grad():
+        calls, z0 = recorded_inputs(model, x), model.encode(x)
 
     def encode():
         u = x.detach().requires_grad_()
@@ -74,12 +60,10 @@ def main():
         z = z0.detach().requires_grad_()
         torch.autograd.grad(model.decode(z).square().sum(), z)
 
-    rounds = interleaved([lambda: bare(calls), lambda: packed(calls), encode, decode], options.repeats, 3)
-    for i, name in enumerate(("bare convolutions", "packed convolutions", "E(x) with gradient", "D(z) with gradient")):
-        seconds, _, to_bare = versus(rounds, i, 0)
-        to_packed = versus(rounds, i, 1)[2]
-        each = 1e3 * seconds / options.batch
-        print(f"{name:19s} {each:6.1f} ms an image, ratio to bare {to_bare:.2f}, to packed {to_packed:.2f}")
+    rounds = interleaved([lambda: bare(calls), encode, decode], options.repeats, 3)
+    for i, name in enumerate(("bare convolutions", "E(x) with gradient", "D(z) with gradient")):
+        seconds, _, ratio = versus(rounds, i, 0)
+        print(f"{name:18s} {1e3 * seconds / options.batch:6.1f} ms an image, ratio to bare {ratio:.2f}")
 
 
 if __name__ == "__main__":
