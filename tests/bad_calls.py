@@ -191,7 +191,7 @@ SOLVERS = [
             "objective": (3, lambda x: x.sum(), lambda x: x.detach().sum((1, 2, 3))),
             "x0": BATCH,
             "steps": COUNT_0,
-            "history": COUNT,
+            "memory": COUNT,
             "tolerance": (-1, NAN),
             "initial_step": (0, -1),
         },
@@ -473,8 +473,9 @@ REASONS = {
         *("metrics.check_pair", "metrics.result_dtype", "data.patches.positions", "data.patches.pixels"),
         *("data.patches.check_size", "solvers.selection.estimate", "solvers.selection.squared_residual"),
         *("solvers.selection.grid", "solvers.selection.noise_energy", "solvers.selection.choose"),
-        *("solvers.selection.bend", "solvers.selection.slope", "reconstruction.plug_and_play.begin"),
-        *("reconstruction.plug_and_play.guarded", "reconstruction.plug_and_play.iterate"),
+        *("solvers.selection.bend", "solvers.selection.slope"),
+        *("reconstruction.plug_and_play.guarded", "reconstruction.plug_and_play.run"),
+        "reconstruction.plug_and_play.checked_start",
     ],
 }
 """Public names without a row, and why."""

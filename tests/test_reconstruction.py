@@ -256,7 +256,7 @@ def test_analysis_with_a_vae_works_by_its_mean():
 @pytest.mark.parametrize("name", OPERATORS)
 def test_images_up_to_255_are_warned_of(flow, name):
     """With y and σ of images in [0, 255] nothing fails, and a PSNR is −28 dB."""
-    x, y, A = problem(name)
+    _, y, A = problem(name)
     calls = [
         lambda y: synthesis(y, A, flow, 0.1, steps=1),
         lambda y: map_estimate(y, A, flow, 0.1, steps=1),

@@ -3,16 +3,7 @@
 import torch
 
 from course_lib.common import check, check_batch, check_count, check_like, column, dot
-from course_lib.solvers.base import (
-    check_step,
-    data_fit,
-    is_small,
-    iterate,
-    norm,
-    prepare,
-    replaced,
-    squared_norm,
-)
+from course_lib.solvers.base import check_step, data_fit, is_small, iterate, norm, prepare, replaced, squared_norm
 
 
 def keep_largest(v, k):
