@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image, ImageOps
 
-from course_lib.common import check, check_count, check_images, check_range, progress
+from course_lib.common import check, check_count, check_images, check_range, progress, replacing
 
 FRAME = (19, 41, 159, 181)
 """Left, top, right, bottom of the face in CelebA's aligned images (178×218)."""
@@ -209,7 +209,8 @@ def save_grid(images, path, columns=8):
     images = F.pad(images.detach().clamp(0, 1).cpu(), (0, 0, 0, 0, 0, 0, 0, -len(images) % columns))
     rows = [torch.cat(list(row), 2) for row in images.expand(-1, 3, -1, -1).split(columns)]
     array = (torch.cat(rows, 1).permute(1, 2, 0) * 255).round().byte().numpy()
-    Image.fromarray(array).save(path, format="PNG")
+    with replacing(path) as temporary:
+        Image.fromarray(array).save(temporary, format="PNG")
 
 
 PHOTOGRAPHS = {

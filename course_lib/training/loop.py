@@ -154,8 +154,8 @@ class Run:
         if hasattr(self.average, "sample"):
             generator = torch.Generator().manual_seed(0)
             samples = [self.average.sample(8, t, generator) for t in (0.7, 0.9)]
-            with replacing(self.out / f"samples_{self.step:06d}.png") as temporary:
-                save_grid(torch.cat(samples).clamp(0, 1), temporary)  # those of a young flow may be far out
+            # Those of a young flow may be far out of [0, 1].
+            save_grid(torch.cat(samples).clamp(0, 1), self.out / f"samples_{self.step:06d}.png")
 
 
 def train(
