@@ -14,10 +14,24 @@ One equation is the map: x̂ = argmin_x ½‖A x − y‖² + λ φ(x). The nota
 | D, E | generator (decoder) z ↦ x, encoder x ↦ z; for a flow E = D⁻¹ | `model.decode(z)`, `model.encode(x)` |
 | J_E | Jacobian of E; log|det J_E(x)| | `logdet` |
 
-Modules, from the ground up: `operators`, `patches`, `regularizers`, `metrics`, `data`, `spectra`, `phantom`,
-`models`, `weights`, `solvers`, `selection`, `compressed_sensing`, `plug_and_play`, `reconstruction`, `training`,
-`plots`, `widgets`, `exercises`, `scores`, `methods`, `experiments`, `couplings`, `domains`, `gallery`, `student`,
-`links`, `tidy`.
+The rooms, from the ground up; each imports only from those before it:
+
+| room | what is there |
+|---|---|
+| `common`, `metrics` | checks of arguments, the progress bar, files written whole; PSNR and SSIM |
+| `operators` | A and its exact adjoint; the prox of the data term |
+| `regularizers` | φ: value and prox |
+| `solvers` | algorithms for (y, A, …), and the choice of λ: `selection` |
+| `models` | networks, one a file; their trained weights: `load_model(name)` |
+| `data` | photographs, the face, folders; spectra, phantoms, sparse signals, patches; the tasks of the source |
+| `reconstruction` | priors at work: synthesis, analysis, MAP, posterior, patches, plug and play |
+| `training` | one resumable loop, one recipe a model |
+| `plots` | figures and schematics |
+| `lab` | what a notebook teaches with: exercises, widgets, the mask editor |
+| `studies` | what the tables are made with: methods, one store of what was measured, one study a file, figures |
+| `tools` | what authors and teachers run: student versions, links, tidy |
+
+`python -m course_lib` is the command line. Nothing here is loaded before it is imported.
 """
 
 __version__ = "0.1.0"

@@ -1,6 +1,7 @@
 """What README shows: each picture of the right things, from the table that is there."""
 
 import json
+import re
 from functools import partial
 
 import pandas as pd
@@ -140,3 +141,11 @@ def test_the_map_of_readme_quotes_the_measured_runs():
     assert figures.stamp_runs(text, runs) == text
     assert sorted(runs) == sorted(path.stem for path in NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
     assert max(memory for _, memory in runs.values()) < 1500
+
+
+def test_the_example_of_readme_prints_its_numbers(capsys):
+    text = (NOTEBOOKS.parent / "README.md").read_text(encoding="utf-8")
+    example, after = re.search(r"```python\n(.*?)```(.*?)\n\n## ", text, re.DOTALL).groups()
+    exec(example, {})
+    numbers = re.findall(r"[\d.]+ dB", capsys.readouterr().out)
+    assert len(numbers) == 3 and re.findall(r"[\d.]+ dB", after) == numbers
