@@ -470,7 +470,8 @@ REASONS = {
         "data.spectra.Scene",
     ],
     "a part of a function whose arguments are checked": [
-        *("metrics.check_pair", "metrics.result_dtype", "data.patches.positions", "data.patches.pixels"),
+        *("metrics.check_pair", "metrics.result_dtype", "metrics.norm", "metrics.unit"),
+        *("data.patches.positions", "data.patches.pixels"),
         *("data.patches.check_size", "solvers.selection.estimate", "solvers.selection.squared_residual"),
         *("solvers.selection.grid", "solvers.selection.noise_energy", "solvers.selection.choose"),
         *("solvers.selection.bend", "solvers.selection.slope"),

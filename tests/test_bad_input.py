@@ -131,7 +131,8 @@ FILES = {
     ],
     "lab.mask_editor": [
         (V, "^picture: expected", lambda w: mask_editor.mask_of_picture((w / "damaged" / "b.png").read_bytes())),
-        (V, "^picture: expected", lambda w: mask_editor.mask_of_picture("a.png")),
+        (V, "^picture: expected", lambda w: mask_editor.mask_of_picture(b"no image")),
+        (V, "^picture: expected", lambda w: data.open_picture(3)),
     ],
     "tools": [
         (V, "^root: expected", lambda w: links.repository(w / "missing")),
