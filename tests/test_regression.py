@@ -12,6 +12,7 @@ from course_lib.__main__ import main
 from course_lib.models.regression import SRCNN, VDSR, upscale
 from course_lib.models.weights import load_model, read_checkpoint
 from course_lib.operators import Downsample
+from course_lib.studies.methods import METHODS
 from course_lib.training import LOSSES, Recipe, load_average, train
 
 SMALL = {"srcnn": {"widths": [8, 4]}, "vdsr": {"width": 8, "depth": 4}}
@@ -37,6 +38,13 @@ def test_upscaling_is_that_of_pillow(factor):
     y = images(1, 1, 7, 10).float()
     expected = Image.fromarray(y[0, 0].numpy()).resize((10 * factor, 7 * factor), Image.Resampling.BICUBIC)
     assert (upscale(y, factor)[0, 0] - torch.from_numpy(np.array(expected))).abs().max() < 1e-5
+
+
+def test_the_baseline_of_the_score_table_is_what_the_networks_get():
+    for factor in (2, 4):
+        y = images(2, 3, 5, 6)
+        baseline, objective = METHODS["bicubic"].run(y, Downsample(factor), None, None, 0.1)
+        assert torch.equal(baseline, upscale(y, factor)) and objective is None
 
 
 @pytest.mark.parametrize("factor", [1, 2, 3])
