@@ -63,7 +63,9 @@ def small_notebook(folder, name="07_small"):
 
 
 def project(folder, url):
-    (folder / "pyproject.toml").write_text(f'[project]\nname = "x"\n[project.urls]\nRepository = "{url}"\n')
+    (folder / "pyproject.toml").write_text(
+        f'[project]\nname = "x"\n[project.urls]\nRepository = "{url}"\n', encoding="utf-8"
+    )
     return folder
 
 

@@ -40,18 +40,18 @@ def exercises_alone(name):
 
 def test_solutions_get_all_points_and_blanks_none(tmp_path):
     source = exercises_alone("00_start_here")
-    (tmp_path / "nbgrader_config.py").write_text(CONFIG)
+    (tmp_path / "nbgrader_config.py").write_text(CONFIG, encoding="utf-8")
     (tmp_path / "source" / "lab").mkdir(parents=True)
     nbformat.write(source, tmp_path / "source" / "lab" / "lab.ipynb")
     nbgrader(tmp_path, "generate_assignment", "lab")
     released = tmp_path / "release" / "lab" / "lab.ipynb"
-    assert "BEGIN SOLUTION" not in released.read_text()
+    assert "BEGIN SOLUTION" not in released.read_text(encoding="utf-8")
     for student, notebook in (("right", tmp_path / "source" / "lab" / "lab.ipynb"), ("blank", released)):
         (tmp_path / "submitted" / student / "lab").mkdir(parents=True)
         shutil.copy(notebook, tmp_path / "submitted" / student / "lab" / "lab.ipynb")
     nbgrader(tmp_path, "autograde", "lab")
     nbgrader(tmp_path, "export")
-    with (tmp_path / "grades.csv").open() as file:
+    with (tmp_path / "grades.csv").open(encoding="utf-8") as file:
         grades = {row["student_id"]: (float(row["score"]), float(row["max_score"])) for row in csv.DictReader(file)}
     points = float(sum(cell.metadata.get("nbgrader", {}).get("points", 0) for cell in source.cells))
     assert points >= 3 and grades == {"right": (points, points), "blank": (0.0, points)}

@@ -89,7 +89,7 @@ def test_a_picture_never_grows():
 
 @pytest.mark.parametrize("name", ["missing.ipynb", "page.md"])
 def test_what_is_no_notebook_is_refused(tmp_path, name, capsys):
-    (tmp_path / "page.md").write_text("text")
+    (tmp_path / "page.md").write_text("text", encoding="utf-8")
     assert main(["tidy", str(tmp_path / name)]) == 2
     assert "paths: expected notebooks (.ipynb) that exist" in capsys.readouterr().err
 
