@@ -129,6 +129,17 @@ def dot(a, b):
     return (a * b).flatten(1).sum(1)
 
 
+def root(squares):
+    """√s, with all derivatives 0 at s = 0, where it has none: a norm at 0 takes the subgradient 0."""
+    positive = squares > 0
+    return torch.where(positive, torch.where(positive, squares, 1).sqrt(), 0)
+
+
+def without_autocast(x):
+    """A context in which products of matrices have the precision of x, also under `torch.autocast`."""
+    return torch.autocast(x.device.type, enabled=False)
+
+
 def in_precision(dtype, network, h):
     """network(h) with the arithmetic of `dtype` (None: as it is), as a tensor of the dtype of h."""
     if dtype is None:

@@ -10,6 +10,8 @@ import math
 import torch
 import torch.nn.functional as F
 
+from course_lib.common import root
+
 WINDOWS = ("uniform", "gaussian")
 
 
@@ -31,6 +33,17 @@ def check_pair(x, reference, data_range=1.0):
 def result_dtype(x):
     """The dtype of x, or float32 if that is a half precision: a score keeps its digits."""
     return torch.promote_types(x.dtype, torch.float32)
+
+
+def norm(x):
+    """The norm of each pixel's spectrum, [B, H, W], with derivative 0 where it is 0."""
+    return root(x.square().sum(1))
+
+
+def unit(x):
+    """Each pixel's spectrum, divided by its norm; 0 stays 0."""
+    size = norm(x)[:, None]
+    return x / torch.where(size > 0, size, 1)
 
 
 def psnr(x, reference, data_range=1.0):
@@ -88,9 +101,9 @@ def sam(x, reference):
 
     Raises ValueError for other shapes.
     """
-    a, b = (F.normalize(image, dim=1, eps=1e-300) for image in check_pair(x, reference))
+    a, b = (unit(image) for image in check_pair(x, reference))
     if x.shape[1] < 2:
         raise ValueError(f"x: expected at least two channels, got {list(x.shape)}")
     # Kahan: 2 atan2(‖a − b‖, ‖a + b‖) keeps the small angles, which arccos rounds away.
-    angle = 2 * torch.atan2((a - b).norm(dim=1), (a + b).norm(dim=1))
+    angle = 2 * torch.atan2(norm(a - b), norm(a + b))
     return torch.rad2deg(angle).mean((1, 2)).to(result_dtype(x))

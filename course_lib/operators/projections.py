@@ -8,8 +8,8 @@ import numpy as np
 import scipy.sparse
 import torch
 
-from course_lib.common import as_generator, check, check_count, check_images
-from course_lib.operators.base import Operator, check_orthonormal, has_derivative, without_autocast
+from course_lib.common import as_generator, check, check_count, check_images, without_autocast
+from course_lib.operators.base import Operator, check_orthonormal, has_derivative
 from course_lib.operators.transforms import DCT
 
 
@@ -195,13 +195,13 @@ class RandomProjections(Operator):
         check_images("x", x, self.matrix.device)
         check(x.shape[1:] == self.shape, "x", f"images of shape {list(self.shape)}", x.shape)
         with without_autocast(x):
-            return (x.flatten(1) @ self.matrix.to(x.dtype).T)[:, None, None]
+            return (x.reshape(len(x), -1) @ self.matrix.to(x.dtype).T)[:, None, None]
 
     def T(self, y):
         check_images("y", y, self.matrix.device)
         check(y.shape[1:] == (1, 1, self.m), "y", f"shape [B, 1, 1, {self.m}]", y.shape)
         with without_autocast(y):
-            return (y.flatten(1) @ self.matrix.to(y.dtype)).reshape(-1, *self.shape)
+            return (y.reshape(len(y), -1) @ self.matrix.to(y.dtype)).reshape(-1, *self.shape)
 
 
 class SubsampledTransform(Operator):

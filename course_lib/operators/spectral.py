@@ -5,8 +5,8 @@ from numbers import Integral
 import torch
 import torch.nn.functional as F
 
-from course_lib.common import check, check_images
-from course_lib.operators.base import Operator, without_autocast
+from course_lib.common import check, check_images, without_autocast
+from course_lib.operators.base import Operator
 
 
 class SpectralResponse(Operator):
@@ -50,7 +50,7 @@ class SpectralResponse(Operator):
 
 def _mix(R, x):
     with without_autocast(x):
-        return torch.einsum("mb,nbhw->nmhw", R.to(x.dtype), x)
+        return (R.to(x.dtype) @ x.reshape(*x.shape[:2], -1)).reshape(len(x), len(R), *x.shape[2:])
 
 
 class Subsample(Operator):
@@ -76,4 +76,4 @@ class Subsample(Operator):
         check_images("y", y)
         zeros = 0, self.factor - 1
         x = F.pad(y[:, :, :, None, :, None], (*zeros, 0, 0, *zeros))  # [B, C, H/k, k, W/k, k]
-        return x.flatten(4, 5).flatten(2, 3)
+        return x.reshape(*y.shape[:2], self.factor * y.shape[2], self.factor * y.shape[3])

@@ -8,8 +8,8 @@ import pywt
 import scipy.fft
 import torch
 
-from course_lib.common import check, check_count, check_images
-from course_lib.operators.base import Operator, without_autocast
+from course_lib.common import check, check_count, check_images, without_autocast
+from course_lib.operators.base import Operator, corner
 
 
 class DCT(Operator):
@@ -106,15 +106,15 @@ class Wavelet(Operator):
     def forward(self, x):
         for rows, columns, height, width in self._steps("x", x):
             with without_autocast(x):
-                corner = rows @ x[..., :height, :width] @ columns.T
-            x = _with_corner(x, corner)
+                quarters = rows @ corner(x, height, width) @ columns.T
+            x = _with_corner(x, quarters)
         return x
 
     def T(self, y):
         for rows, columns, height, width in reversed(self._steps("y", y)):
             with without_autocast(y):
-                corner = rows.T @ y[..., :height, :width] @ columns
-            y = _with_corner(y, corner)
+                part = rows.T @ corner(y, height, width) @ columns
+            y = _with_corner(y, part)
         return y
 
     def _steps(self, name, x):
@@ -125,11 +125,11 @@ class Wavelet(Operator):
         return _wavelet_steps(*x.shape[2:], self.levels, self.wavelet, x.dtype, x.device)
 
 
-def _with_corner(x, corner):
-    height, width = corner.shape[2:]
-    if corner.shape == x.shape:
-        return corner
-    right = torch.cat([corner, x[..., :height, width:]], 3)
+def _with_corner(x, part):
+    height, width = part.shape[2:]
+    if part.shape == x.shape:
+        return part
+    right = torch.cat([part, x[..., :height, width:]], 3)
     return torch.cat([right, x[..., height:, :]], 2)
 
 

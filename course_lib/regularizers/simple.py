@@ -40,7 +40,8 @@ class L1(Regularizer):
 
     def prox_step(self, v, tau):
         tau = column(tau, v)
-        return v - v.clamp(-tau, tau)
+        # At τ = 0 nothing is taken off. Without the factor, v = 0 would be a corner there, with derivative 0, not 1.
+        return torch.addcmul(v, v.clamp(-tau, tau), (tau > 0).to(v), value=-1)
 
 
 class L0(Regularizer):
@@ -52,4 +53,6 @@ class L0(Regularizer):
         return (x != 0).flatten(1).sum(1).to(x.dtype)
 
     def prox_step(self, v, tau):
-        return torch.where(v.abs() > (2 * column(tau, v)).sqrt(), v, 0)
+        tau = column(tau, v)
+        # At τ = 0 all values are kept, 0 too: prox(v) = v has derivative 1 there.
+        return torch.where((v.square() > 2 * tau) | (tau == 0), v, 0)

@@ -2,7 +2,7 @@
 
 import torch
 
-from course_lib.common import check, check_calls, check_count, check_operator, column
+from course_lib.common import check, check_calls, check_count, check_operator, column, root, without_autocast
 from course_lib.regularizers.base import Regularizer
 
 
@@ -55,20 +55,19 @@ class L12(Regularizer):
         images = torch.arange(len(x), device=x.device)
         return (groups + self.count * column(images, x)).expand_as(x).flatten()
 
-    def squares(self, x, index):
-        """‖x_g‖² of all groups of all images, [B · count]."""
-        return x.new_zeros(len(x) * self.count).index_add(0, index, x.square().flatten())
+    def norms(self, x, index):
+        """‖x_g‖ of all groups of all images, [B · count]."""
+        return root(x.new_zeros(len(x) * self.count).index_add(0, index, x.square().flatten()))
 
     def value(self, x):
-        squares = self.squares(x, self.index(x))
-        # The root has no slope at 0; a group of zeros counts 0 and passes no gradient.
-        norms = torch.where(squares > 0, squares, 1).sqrt() * (squares > 0)
-        return norms.reshape(len(x), -1).sum(1)
+        return self.norms(x, self.index(x)).reshape(len(x), -1).sum(1)
 
     def prox_step(self, v, tau):
         index = self.index(v)
-        norms, tau = self.squares(v, index).sqrt(), tau.repeat_interleave(self.count)
-        factor = torch.where(norms > tau, 1 - tau / norms, 0)
+        norms, tau = self.norms(v, index), tau.repeat_interleave(self.count)
+        alive = norms > tau
+        # At τ = 0 all groups live, those of zeros too: prox(v) = v has derivative 1 there.
+        factor = torch.where(alive | (tau == 0), 1 - tau / torch.where(alive, norms, 1), 0)
         return v * factor[index].reshape(v.shape)
 
 
@@ -79,11 +78,53 @@ class Nuclear(Regularizer):
     """
 
     def value(self, x):
-        return torch.linalg.svdvals(x.flatten(2)).sum(1)
+        X = x.flatten(2)
+        with without_autocast(x):
+            U, s, kept = self.singular(X, 0)
+            _, R, G = self.parts(U.mT @ X, s, kept)
+            return (R @ G).diagonal(dim1=1, dim2=2).sum(1) + torch.where(kept, 0, s).sum(1)
 
     def prox_step(self, v, tau):
-        U, S, Vh = torch.linalg.svd(v.flatten(2), full_matrices=False)
-        return ((U * (S - tau[:, None]).clamp_min(0)[:, None]) @ Vh).reshape(v.shape)
+        X, tau = v.flatten(2), tau[:, None, None]
+        with without_autocast(v):
+            U, s, kept = self.singular(X, tau[..., 0])
+            Y = U.mT @ X
+            P, R, _ = self.parts(Y, s, kept)
+            # (1 − τ/s) s = s − τ where s > τ. At τ = 0 all of X is kept, also what is 0.
+            return (U @ (torch.where(tau > 0, P @ Y, Y) - tau * R @ Y)).reshape(v.shape)
+
+    @staticmethod
+    def singular(X, threshold):
+        """U [B, C, C] and the singular values s [B, C] of X [B, C, n], without derivatives; where s > threshold."""
+        T = torch.linalg.qr(X.detach().mT, mode="r").R  # XXᵀ = TᵀT, and T is small
+        U, s, _ = torch.linalg.svd(T.mT)
+        s = torch.nn.functional.pad(s, (0, U.shape[1] - s.shape[1]))
+        rounding = max(X.shape[1:]) * torch.finfo(X.dtype).eps * s[:, :1]
+        return U, s, s > torch.maximum(rounding, torch.as_tensor(threshold, dtype=X.dtype, device=X.device))
+
+    @staticmethod
+    def parts(Y, s, kept):
+        """For Y = UᵀX: P, the projection on the singular vectors that are kept; R = P G^(−1/2) P; and G = YYᵀ.
+
+        Singular vectors of equal singular values have no derivatives, but P and R do. They solve
+
+            P G = G P,  P² = P,  R G R = P,  P R P = R,
+
+        and take two steps of Newton's method. These leave them where they are, since they start at the solution; but
+        they carry the derivatives of first and second order over from G.
+        """
+        G = Y @ Y.mT
+        G = torch.diag_embed(s.square()) + (G - G.detach())  # diagonal, but for the derivatives
+        P = torch.diag_embed(kept.to(s))
+        R = torch.diag_embed(torch.where(kept, 1 / torch.where(kept, s, 1), 0))
+        one, both = kept[:, :, None] ^ kept[:, None], kept[:, :, None] & kept[:, None]
+        gaps = torch.where(one, s.square()[:, :, None] - s.square()[:, None], 1)
+        sums = torch.where(both, s[:, :, None] + s[:, None], 1)
+        for _ in range(2):
+            P = P + one * (P @ G - G @ P) / gaps
+            P = 3 * P @ P - 2 * P @ P @ P
+            R = P @ (R + both * (P - R @ G @ R) / sums) @ P
+        return P, R, G
 
 
 class Transformed(Regularizer):
