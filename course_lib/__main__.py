@@ -41,29 +41,29 @@ def build_parser(arguments):
     parser.add_argument("--traceback", action="store_true", help="show where in the code an error came from")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     asked = next((word for word in arguments if not word.startswith("-")), None)
-    for name, (about, add_options) in COMMANDS.items():
-        command = commands.add_parser(name, help=about, description=about)
+    for name, add_options in COMMANDS.items():
+        command = commands.add_parser(name, help=add_options.__doc__, description=add_options.__doc__)
         if name == asked:
             add_options(command)
     return parser
 
 
 def add_train(parser):
-    """The options of `train`."""
+    """train a model on folders of images, or go on with the run in --out"""
     from course_lib.training.commands import add_train
 
     add_train(parser)
 
 
 def add_export(parser):
-    """The options of `export`."""
+    """measure the averaged weights of a run and write them as a weight file of the package"""
     from course_lib.training.commands import add_export
 
     add_export(parser)
 
 
 def add_reproduce(parser):
-    """The options of `reproduce`."""
+    """measure the score table (five tasks, all methods, three noise levels); goes on where it was stopped"""
     from course_lib.studies.experiments import SIGMAS
     from course_lib.studies.methods import METHODS
 
@@ -99,7 +99,7 @@ def run_reproduce(args):
 
 
 def add_couplings(parser):
-    """The options of `couplings`."""
+    """compare runs of `train glow --scale …` on validation images: bits/dim, and reconstructions"""
     parser.add_argument("runs", nargs="+", metavar="RUN_FOLDER")
     parser.add_argument("--data", required=True, metavar="FOLDER", help="CelebA's aligned images")
     parser.add_argument("--images", type=int, default=8, help="validation images (default: 8)")
@@ -116,7 +116,7 @@ def run_couplings(args):
 
 
 def add_domains(parser):
-    """The options of `domains`."""
+    """measure the five tasks on photographs without faces, with the faces' λ; goes on where it was stopped"""
     from course_lib.studies.domains import DOMAIN_METHODS
 
     add_tasks_and_methods(parser, DOMAIN_METHODS)
@@ -141,7 +141,7 @@ def run_domains(args):
 
 
 def add_coverage(parser):
-    """The options of `coverage`."""
+    """measure how often the intervals of the VAE's posterior cover, on its own faces and on real ones"""
     parser.add_argument("--data", metavar="FOLDER", required=True, help="CelebA's aligned images")
     parser.add_argument("--images", type=int, default=20, help="faces of each kind (default: 20)")
     add_out_and_cells(parser, FIGURES / "coverage.csv", "runs/coverage")
@@ -157,7 +157,7 @@ def run_coverage(args):
 
 
 def add_sweeps(parser):
-    """The options of `sweeps`."""
+    """restore the astronaut with λ below and above the tuned one, by every method; goes on where it was stopped"""
     from course_lib.studies.sweeps import SWEEP_METHODS
 
     add_tasks_and_methods(parser, SWEEP_METHODS)
@@ -177,7 +177,7 @@ def run_sweeps(args):
 
 
 def add_figures(parser):
-    """The options of `figures`."""
+    """draw what README shows: the gallery, the scores beside the published ones, the map of the course"""
     parser.add_argument("--out", default=FIGURES, help="folder of the pictures (default: figures)")
     add_device(parser)
     parser.set_defaults(command=run_figures)
@@ -196,7 +196,7 @@ def run_figures(args):
 
 
 def add_student(parser):
-    """The options of `student`."""
+    """write every notebook without solutions and outputs"""
     parser.add_argument("out", metavar="FOLDER", help="where to; made if need be")
     text = "with nbgrader's metadata: a source for `nbgrader generate_assignment`, solutions marked to be cut out"
     parser.add_argument("--nbgrader", action="store_true", help=text)
@@ -214,7 +214,7 @@ def run_student(args):
 
 
 def add_links(parser):
-    """The options of `links`: none."""
+    """stamp badges, and lines that install the course on Colab, into every notebook, as pyproject.toml has them"""
     parser.set_defaults(command=run_links)
 
 
@@ -227,7 +227,7 @@ def run_links(args):
 
 
 def add_tidy(parser):
-    """The options of `tidy`."""
+    """take the time stamps out of executed notebooks, and store large pictures in 256 colours"""
     parser.add_argument("paths", nargs="+", metavar="NOTEBOOK")
     parser.set_defaults(command=run_tidy)
 
@@ -250,9 +250,9 @@ def add_tasks_and_methods(parser, methods):
 
 def add_out_and_cells(parser, out, cells):
     """--out and --cells, with their defaults."""
-    names = [Path(path).relative_to(FIGURES.parent) if Path(path).is_absolute() else path for path in (out, cells)]
-    parser.add_argument("--out", default=out, help=f"the table (default: {Path(names[0]).as_posix()})")
-    parser.add_argument("--cells", default=cells, help=f"finished cells (default: {Path(names[1]).as_posix()})")
+    parser.add_argument("--out", default=out, help=f"the table (default: figures/{out.name})")
+    shown = f"figures/{cells.name}" if isinstance(cells, Path) else cells
+    parser.add_argument("--cells", default=cells, help=f"folder of finished cells (default: {shown})")
 
 
 def add_device(parser):
@@ -261,46 +261,20 @@ def add_device(parser):
 
 
 COMMANDS = {
-    "train": ("train a model on folders of images, or go on with the run in --out", add_train),
-    "export": ("measure the averaged weights of a run and write them as a weight file of the package", add_export),
-    "reproduce": (
-        "measure the score table (five tasks, all methods, three noise levels); goes on where it was stopped",
-        add_reproduce,
-    ),
-    "couplings": (
-        "compare runs of `train glow --scale …` on validation images: bits/dim, and reconstructions; goes on where it "
-        "was stopped",
-        add_couplings,
-    ),
-    "domains": (
-        "measure the five tasks on photographs without faces, with the faces' λ; goes on where it was stopped",
-        add_domains,
-    ),
-    "coverage": (
-        "measure how often the intervals of the VAE's posterior cover, on its own faces and on real ones; goes on "
-        "where it was stopped",
-        add_coverage,
-    ),
-    "sweeps": (
-        "restore the astronaut with λ below and above the tuned one, by every method; goes on where it was stopped",
-        add_sweeps,
-    ),
-    "figures": (
-        "draw what README shows: the gallery, the scores beside the published ones, the map of the course",
-        add_figures,
-    ),
-    "student": ("write every notebook without solutions and outputs", add_student),
-    "links": (
-        "stamp the badges, and the lines that install the course on Colab, into every notebook; pyproject.toml names "
-        "the repository",
-        add_links,
-    ),
-    "tidy": (
-        "take the time stamps out of executed notebooks, and store large pictures in 256 colours",
-        add_tidy,
-    ),
+    "train": add_train,
+    "export": add_export,
+    "reproduce": add_reproduce,
+    "couplings": add_couplings,
+    "domains": add_domains,
+    "coverage": add_coverage,
+    "sweeps": add_sweeps,
+    "figures": add_figures,
+    "student": add_student,
+    "links": add_links,
+    "tidy": add_tidy,
 }
-"""What each command is for, and the function that adds its options, and the one that runs it, to its parser."""
+"""Each command's function that adds its options to its parser, and the function that runs it; its docstring is the
+help."""
 
 
 def take_as_interrupt(*names):

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -10,7 +11,7 @@ from test_reconstruction import small_flow
 from course_lib.data import TASKS, face, make_task, observe
 from course_lib.models.vae import VAE
 from course_lib.operators import Blur, Downsample, Mask
-from course_lib.studies import experiments, methods
+from course_lib.studies import experiments, methods, scores
 from course_lib.studies.experiments import Experiment, reproduce
 from course_lib.studies.methods import GRID, METHODS
 from course_lib.studies.scores import PUBLISHED, SCORE_COLUMNS, beside_published, tuned_lams
@@ -137,6 +138,14 @@ def test_the_table_has_a_line_a_task_and_names_what_is_missing():
 def test_a_method_without_lam_has_none():
     lams = tuned_lams(0.01)
     assert lams["sr2", "bicubic"] is None and 0 < lams["sr2", "tv"] < 0.1
+
+
+def test_lam_is_that_of_the_table_to_the_last_bit(monkeypatch):
+    """It belongs to the setup of a cell: a parser that is off by a bit would have all cells measured again."""
+    table, exact = read_table("scores"), tuned_lams(0.01)
+    monkeypatch.setattr(scores, "read_table", lambda name: table.assign(lam=np.nextafter(table["lam"], 1)))
+    assert tuned_lams(0.01) == exact
+    assert exact["deblurring", "tv"] == 0.001
 
 
 def test_without_validation_images_lam_is_the_start(experiment):

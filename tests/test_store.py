@@ -92,13 +92,6 @@ def test_numbers_of_a_table_have_four_digits_and_nothing_stands_for_none(tmp_pat
     assert (tmp_path / "scores.csv").read_bytes() == b'text,x,n\na,0.3333,12288\n"b, c",,\n'
 
 
-def test_a_number_is_read_to_the_last_bit(tmp_path):
-    """λ from a table belongs to the setup of a cell: a parser that rounds would measure all cells again."""
-    numbers = ["0.07498942093324558", "5.623e-05", "1e-07", "0.001778", "3.162e-07"]
-    (tmp_path / "scores.csv").write_text("\n".join(["lam", *numbers, ""]), encoding="utf-8")
-    assert read_table("scores", tmp_path)["lam"].tolist() == [float(number) for number in numbers]
-
-
 def test_a_table_that_is_missing_says_what_writes_it(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"coverage.csv does not exist; `python -m course_lib coverage` writes"):
         read_table("coverage", tmp_path)

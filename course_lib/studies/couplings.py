@@ -58,7 +58,7 @@ def measure_problem(task, sigma, model, truth):
 
 def compare_couplings(runs, folder, path, cells="runs/couplings", images=8):
     """For each finished run, bits/dim and what its flow does on validation images of a folder; after each one, write
-    `couplings.csv` to `path`. Returns its rows.
+    `couplings.csv` to `path`. Returns its rows, a DataFrame.
 
     Args:
         runs: folders of `train glow`. folder: CelebA's aligned images. images: how many of its validation images.
@@ -83,7 +83,6 @@ def compare_couplings(runs, folder, path, cells="runs/couplings", images=8):
         return {"rows": rows}, None
 
     def write(records):
-        write_table(path, [row for record in records for row in record["rows"]], COUPLING_COLUMNS)
+        return write_table(path, [row for record in records for row in record["rows"]], COUPLING_COLUMNS)
 
-    records = Store(cells, "couplings").fill([(run,) for run in flows], setup, measure, write)
-    return [row for record in records for row in record["rows"]]
+    return Store(cells, "couplings").fill([(run,) for run in flows], setup, measure, write)

@@ -9,7 +9,6 @@ doi:10.1198/106186006X136976).
 
 import math
 
-import pandas as pd
 import torch
 
 from course_lib.common import check, check_count, check_number, progress
@@ -114,10 +113,7 @@ def measure_coverage(path, folder, cells="runs/coverage", count=20, options=HMC)
         x, temper = groups[name]
         return {"faces": name} | measure_faces(x, model, temper, options=options), None
 
-    def table(records):
-        return pd.DataFrame([row for record in records for row in by_level(record)], columns=COVERAGE_COLUMNS)
-
     def write(records):
-        write_table(path, table(records), COVERAGE_COLUMNS)
+        return write_table(path, [row for record in records for row in by_level(record)], COVERAGE_COLUMNS)
 
-    return table(Store(cells, "coverage").fill([(name,) for name in groups], setup, measure, write))
+    return Store(cells, "coverage").fill([(name,) for name in groups], setup, measure, write)

@@ -84,14 +84,13 @@ def measure_domains(
     def measure(task, method):
         return measure_photographs(experiment, names, task, method, lams[task, method])
 
-    def table(records):
-        rows = pd.DataFrame(row for record in records for row in by_domain(record))
-        return in_order(rows, domain=dict.fromkeys(names), task=TASKS, method=methods)
-
     def write(records):
-        write_table(path, table(records), DOMAIN_COLUMNS)
+        rows = pd.DataFrame(row for record in records for row in by_domain(record))
+        return write_table(
+            path, in_order(rows, domain=dict.fromkeys(names), task=TASKS, method=methods), DOMAIN_COLUMNS
+        )
 
-    return table(Store(cells, "domains").fill(pairs, setup, measure, write))
+    return Store(cells, "domains").fill(pairs, setup, measure, write)
 
 
 def measure_photographs(experiment, names, task, method, lam):

@@ -136,22 +136,18 @@ def reproduce(experiment, path, cells=FACE_CELLS.folder, tasks=TASKS, methods=tu
     for sigma in sigmas:
         check_number("sigmas", sigma)
 
-    def measured():
-        """The rows of the folder; other weights' don't count, nor do methods of another version."""
-        records = [record for record in store.records() if record["method"] in METHODS]
-        return pd.DataFrame(r for r in records if r["setup"]["weights"] == experiment.weights_of(r["method"]))
-
     def write(_):
-        rows = measured()
-        write_scores(rows, path)
+        # Cells of other weights don't count, nor do methods of another version.
+        records = [record for record in store.records() if record["method"] in METHODS]
+        rows = pd.DataFrame(r for r in records if r["setup"]["weights"] == experiment.weights_of(r["method"]))
         write_tuning(rows, Path(path).with_name("tuning.csv"))
         write_beside_published(rows, Path(path).with_suffix(".md"))
+        return write_scores(rows, path)
 
     keys = [
         (task, method, sigma) for method in methods for sigma in sigmas for task in tasks if (task, method) in pairs
     ]
-    store.fill(keys, experiment.setup, experiment.measure, write)
-    return measured()
+    return store.fill(keys, experiment.setup, experiment.measure, write)
 
 
 def experiment_on_faces(folder, name="glow", images=50, validation=8, device="cpu", batch=10):

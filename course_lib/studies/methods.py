@@ -59,10 +59,14 @@ def minimizing(estimate, tuned_from=bayesian, network="", **options):
     """A `Method` of one of the functions of `reconstruction` that minimize an objective."""
 
     def run(y, A, model, lam, sigma):
-        result = estimate(y, A, model, lam, **options)
-        return result.x, result.history["objective"][-1]
+        return image_and_objective(estimate(y, A, model, lam, **options))
 
     return Method(run, tuned_from, network=network)
+
+
+def image_and_objective(result):
+    """(x̂, the objective that it has reached, [B])."""
+    return result.x, result.history["objective"][-1]
 
 
 def descent(sigma):
@@ -77,18 +81,15 @@ def of_decoder(sigma):
 
 
 def run_tv(y, A, model, lam, sigma):
-    result = primal_dual(y, A, TV(), lam, steps=1000)
-    return result.x, result.history["objective"][-1]
+    return image_and_objective(primal_dual(y, A, TV(), lam, steps=1000))
 
 
 def run_map(y, A, model, lam, sigma):
-    result = map_estimate(y, A, model, lam, warm_start(y, A, sigma))
-    return result.x, result.history["objective"][-1]
+    return image_and_objective(map_estimate(y, A, model, lam, warm_start(y, A, sigma)))
 
 
 def run_recommended(y, A, model, lam, sigma):
-    result = recommended(y, A, model, sigma, lam)
-    return result.x, result.history["objective"][-1]
+    return image_and_objective(recommended(y, A, model, sigma, lam))
 
 
 def run_bicubic(y, A, model, lam, sigma):

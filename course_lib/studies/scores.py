@@ -1,5 +1,7 @@
 """The score table of the course: as it is written, beside the published one, and the λ that it has found."""
 
+from math import isnan
+
 from course_lib.common import write_text
 from course_lib.data import TASKS
 from course_lib.studies.methods import METHODS
@@ -29,8 +31,8 @@ def sorted_scores(rows):
 
 
 def write_scores(rows, path):
-    """`scores.csv`: a row for each (task, method, σ) of a DataFrame, with `SCORE_COLUMNS`."""
-    write_table(path, sorted_scores(rows), SCORE_COLUMNS)
+    """`scores.csv`: a row for each (task, method, σ) of a DataFrame, with `SCORE_COLUMNS`. Returns these rows."""
+    return write_table(path, sorted_scores(rows), SCORE_COLUMNS)
 
 
 def write_tuning(rows, path):
@@ -73,7 +75,10 @@ def mean_and_spread(row):
 
 
 def tuned_lams(sigma):
-    """{(task, method): λ} of the score table at a noise level; None for a method without λ."""
+    """{(task, method): λ} of the score table at a noise level; None for a method without λ.
+
+    λ belongs to the setup of a cell, to the last bit; not every version of pandas reads decimals so exactly.
+    """
     scores = read_table("scores")
-    here = scores[scores["sigma"] == sigma].astype(object)
-    return {(row.task, row.method): row.lam for row in here.where(here.notna(), None).itertuples()}
+    here = scores[scores["sigma"] == sigma].itertuples()
+    return {(row.task, row.method): None if isnan(row.lam) else float(f"{row.lam:.4g}") for row in here}

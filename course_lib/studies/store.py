@@ -43,15 +43,18 @@ def read_table(name, folder=FIGURES):
     if not path.exists():
         writer = f"`{WRITTEN_BY[name]}` writes it" if name in WRITTEN_BY else f"known are {', '.join(WRITTEN_BY)}"
         raise FileNotFoundError(f"name: expected a table, but {path} does not exist; {writer}")
-    # λ is part of what a cell was measured with: each number is the float next to what the file says, to the last bit.
-    return pd.read_csv(path, float_precision="round_trip")
+    return pd.read_csv(path)
 
 
 def write_table(path, rows, columns):
-    """Rows (dictionaries, tuples or a DataFrame) as a CSV file: floats with four digits, nothing for None or NaN."""
+    """Rows (dictionaries, tuples or a DataFrame) as a CSV file: floats with four digits, nothing for None or NaN.
+
+    Returns the rows, a DataFrame of these columns.
+    """
     table = pd.DataFrame(rows, columns=list(columns), dtype=object)
-    table = table.map(lambda value: f"{value:.4g}" if isinstance(value, float) else str(value), na_action="ignore")
-    write_text(path, table.to_csv(index=False, lineterminator="\n"))
+    text = table.map(lambda value: f"{value:.4g}" if isinstance(value, float) else str(value), na_action="ignore")
+    write_text(path, text.to_csv(index=False, lineterminator="\n"))
+    return table
 
 
 def in_order(table, **orders):
@@ -118,16 +121,17 @@ class Store:
         return record
 
     def fill(self, keys, setup, measure, write):
-        """The record of each key, in turn, with a progress bar; after each, `write(records)` is to write the tables.
+        """Read or measure the cell of each key, in turn, with a progress bar; after each, `write(records)` writes the
+        tables of the records so far. Returns what it has written last.
 
         `setup(*key)` is what a cell depends on; `measure` as in `cell`.
         """
-        records, bar = [], progress(keys)
+        records, bar, table = [], progress(keys), None
         for key in bar:
             bar.set_description(" ".join(map(str, key)))
             records.append(self.cell(key, setup(*key), measure))
-            write(records)
-        return records
+            table = write(records)
+        return table
 
 
 FACE_CELLS = Store(FIGURES / "cells", "reproduce")

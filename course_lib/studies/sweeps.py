@@ -62,14 +62,11 @@ def measure_sweeps(path, cells=SWEEP_CELLS.folder, tasks=TASKS, methods=SWEEP_ME
     def measure(task, method):
         return measure_sweep(experiment, task, method, lams[task, method])
 
-    def table(records):
-        rows = pd.DataFrame(row for record in records for row in record["rows"])
-        return in_order(rows, task=TASKS, method=SWEEP_METHODS, factor=FACTORS)
-
     def write(records):
-        write_table(path, table(records), SWEEP_COLUMNS)
+        rows = pd.DataFrame(row for record in records for row in record["rows"])
+        return write_table(path, in_order(rows, task=TASKS, method=SWEEP_METHODS, factor=FACTORS), SWEEP_COLUMNS)
 
-    return table(Store(cells, "sweeps").fill(pairs, setup, measure, write))
+    return Store(cells, "sweeps").fill(pairs, setup, measure, write)
 
 
 def measure_sweep(experiment, task, method, lam):
