@@ -1,7 +1,9 @@
 """Laws that every operator keeps, and what each one computes, against dense matrices and SciPy."""
 
 import copy
+import gc
 import inspect
+import pickle
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ import scipy.signal
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.autograd import forward_ad
 
 from course_lib.operators import (
     DCT,
@@ -209,6 +212,259 @@ def test_prox_has_finite_gradients_also_for_a_solved_image(case):
         assert gradient.isfinite().all() and gradient[1].norm() > 0
 
 
+EXACT = {"iterations": 60, "tol": 1e-14}
+"""Conjugate gradients as far as they get."""
+
+
+def applications(A, shape):
+    """What one does with an operator, all of them affine maps: {name: (f, a point u, a direction)}."""
+    v, t, other = (noise(1, *shape, seed=seed) for seed in (1, 2, 3))
+    y, s = (noise(*A(v).shape, seed=seed) for seed in (4, 5))
+    return {
+        "A x": (A, v, t),
+        "Aᵀ y": (A.T, y, s),
+        "prox in v": (lambda u: A.prox(u, y.expand(len(u), -1, -1, -1), 0.3, **EXACT), v, t),
+        "prox in y": (lambda u: A.prox(other.expand(len(u), -1, -1, -1), u, 0.3, **EXACT), y, s),
+    }
+
+
+@pytest.mark.parametrize("what", ["A x", "Aᵀ y", "prox in v", "prox in y"])
+def test_all_transforms_of_torch_func(case, what):
+    """f(u) = J u + c has the derivative J, whoever asks for it, and takes more than one batch at a time."""
+    f, u, t = applications(*case)[what]
+    start, size = f(u).detach(), u[0].numel()
+    basis = torch.eye(size, dtype=F64).reshape(size, *u.shape[1:])
+    J = (f(basis) - f(0 * u)).flatten(1).T  # [size of f, size of u]
+    Jt = (J @ t.flatten()).reshape(start.shape)
+    value, tangent = torch.func.jvp(f, (u,), (t,))
+    close(value, start, 1e-9)
+    close(tangent, Jt, 1e-8)
+    with forward_ad.dual_level():
+        close(forward_ad.unpack_dual(f(forward_ad.make_dual(u, t))).tangent, Jt, 1e-8)
+    w = noise(*start.shape, seed=6)
+    close(torch.func.vjp(f, u)[1](w)[0].flatten(), w.flatten() @ J, 1e-8)
+    for jacobian in (
+        torch.func.jacrev(f)(u),
+        torch.func.jacfwd(f)(u),
+        torch.autograd.functional.jacobian(f, u, vectorize=True),
+        torch.autograd.functional.jacobian(f, u, vectorize=True, strategy="forward-mode"),
+    ):
+        close(jacobian.reshape(J.shape), J, 1e-8)
+    copies = torch.stack([u, t, 0 * u])
+    expected = torch.stack([f(copy) for copy in copies])
+    close(torch.func.vmap(f)(copies), expected, 1e-9)
+    close(torch.func.vmap(f, in_dims=2, out_dims=1)(copies.movedim(0, 2)), expected.movedim(0, 1), 1e-9)
+    # A quadratic of f: its second derivative is Jᵀ J, forward over reverse and twice in reverse.
+    q = lambda u: 0.5 * f(u).square().sum()  # noqa: E731
+    close(torch.func.jvp(torch.func.grad(q), (u,), (t,))[1].flatten(), J.T @ Jt.flatten(), 1e-8)
+    close(torch.func.grad(lambda u: (torch.func.grad(q)(u) * t).sum())(u).flatten(), J.T @ Jt.flatten(), 1e-8)
+
+
+def test_derivatives_of_prox(case):
+    """With respect to v, y and ρ, at once and one ρ for each image: first and second order, forward and in reverse."""
+    A, shape = case
+    v = noise(2, *shape, seed=1).requires_grad_()
+    y = noise(*A(v).shape, seed=2).requires_grad_()
+    f = lambda v, y, rho: A.prox(v, y, rho, **EXACT)  # noqa: E731
+    options = {"fast_mode": True, "rtol": 1e-4, "atol": 1e-6}
+    inputs = v, y, torch.tensor([0.2, 0.9], dtype=F64, requires_grad=True)
+    assert torch.autograd.gradcheck(f, inputs, check_forward_ad=True, **options)
+    assert torch.autograd.gradgradcheck(f, inputs, check_fwd_over_rev=True, **options)
+    rhos = torch.tensor([0.2, 0.9, 2.0], dtype=F64)
+    expected = torch.stack([f(v, y, rho) for rho in rhos])
+    close(torch.func.vmap(f, (None, None, 0))(v, y, rhos), expected, 1e-9)
+
+
+@pytest.mark.parametrize("y", [torch.ones(1, 1, 7, 5, dtype=F64), torch.zeros(1, 1, 7, 5, dtype=F64)])
+def test_gradients_of_prox_where_conjugate_gradients_end_early(y):
+    """A flat field, and a black image that is solved before the first step: ρ (AᵀA + ρI)⁻¹ w all the same."""
+    A, rho, w = Blur(uniform_kernel(3, F64), "zero"), 0.1, noise(1, 1, 7, 5)
+    M = dense(A, (1, 7, 5))
+    expected = rho * torch.linalg.solve(M.T @ M + rho * torch.eye(35, dtype=F64), w.flatten())
+    v = torch.zeros_like(y).requires_grad_()
+    (gradient,) = torch.autograd.grad(A.prox(v, y, rho), v, w)
+    close(gradient.flatten(), expected, 1e-6)
+    close(torch.func.jvp(lambda v: A.prox(v, y, rho), (v.detach(),), (w,))[1].flatten(), expected, 1e-6)
+
+
+@pytest.mark.parametrize("boundary", ["zero", "circular"])
+def test_derivatives_of_prox_entry_by_entry(boundary):
+    A = Blur(kernel(3, 5), boundary)
+    v, y = (noise(2, 1, 1, 3, seed=seed).requires_grad_() for seed in (1, 2))
+    inputs = v, y, torch.tensor(0.4, dtype=F64, requires_grad=True)
+    f = lambda v, y, rho: A.prox(v, y, rho, **EXACT)  # noqa: E731
+    assert torch.autograd.gradcheck(f, inputs, check_forward_ad=True, check_batched_forward_grad=True)
+    assert torch.autograd.gradgradcheck(f, inputs, check_fwd_over_rev=True)
+
+
+def float_buffers(A):
+    return {name: buffer for name, buffer in A.named_buffers() if buffer.is_floating_point()}
+
+
+def test_derivatives_in_the_buffers_are_right_or_refused(case):
+    """A(x) and Aᵀ y are linear in each buffer, and their derivatives are known or refused; that of prox is refused."""
+    A, shape = case
+    x = noise(1, *shape, seed=1)
+    y = A(x)
+    for name, buffer in float_buffers(A).items():
+        buffer, t = buffer.to(F64), noise(*buffer.shape, seed=7)
+        for method, u in (("forward", x), ("T", y)):
+            call = torch.nn.Module()  # `functional_call` calls forward
+            call.A, call.forward = A, getattr(A, method)
+            f = lambda value: torch.func.functional_call(call, {f"A.{name}": value}, (u,))  # noqa: B023, E731
+            difference = (f(buffer + 1e-3 * t) - f(buffer - 1e-3 * t)) / 2e-3
+            w = noise(*difference.shape, seed=8)
+            try:
+                value = buffer.clone().requires_grad_()
+                (gradient,) = torch.autograd.grad((f(value) * w).sum(), value)
+                tangent = torch.func.jvp(f, (buffer,), (t,))[1]
+                many = torch.func.vmap(f)(torch.stack([buffer, t]))
+            except ValueError as error:
+                assert "gradient" in str(error) and "Radon" in str(error)
+                continue
+            assert (gradient * t).sum() == pytest.approx((difference * w).sum().item(), rel=1e-6, abs=1e-8)
+            close(tangent, difference, 1e-6)
+            close(many, torch.stack([f(buffer), f(t)]), 1e-9)
+        call.forward = lambda v: A.prox(v, y, 0.3)
+        f = lambda value: torch.func.functional_call(call, {f"A.{name}": value}, (x,))  # noqa: B023, E731
+        message = f"prox: expected an operator whose buffers and parameters need no gradient.*{name}"
+        for ask in (
+            lambda: f(buffer.clone().requires_grad_()),  # noqa: B023
+            lambda: torch.func.jvp(f, (buffer,), (t,)),  # noqa: B023
+            lambda: torch.func.grad(lambda value: f(value).sum())(buffer),  # noqa: B023
+        ):
+            with pytest.raises(ValueError, match=message):
+                ask()
+
+
+def test_autocast_changes_nothing(case):
+    A, shape = case
+    A, x = A.float(), noise(2, *shape, seed=1).float()
+    y = A(x)
+    back, solved = A.T(y), A.prox(x, 2 * y, 0.3)
+    for dtype in (torch.bfloat16, torch.float16):
+        with torch.autocast("cpu", dtype):
+            found = A(x), A.T(y), A.prox(x, 2 * y, 0.3)
+        for result, expected in zip(found, (y, back, solved), strict=True):
+            assert result.dtype == torch.float32
+            close(result, expected, 1e-6)
+
+
+def fresh(A, shape):
+    """An operator of the same values that has computed nothing yet, by a way that all operators share."""
+    B = pickle.loads(pickle.dumps(A))
+    close(B(noise(1, *shape)), copy.deepcopy(A)(noise(1, *shape)), 1e-14)
+    return B
+
+
+def test_what_is_kept_never_outlives_the_buffers(case):
+    """Loaded, cast, overwritten, replaced, copied, and first used where tensors are special: A is as its buffers."""
+    A, shape = case
+    x = noise(2, *shape, seed=1)
+
+    def is_right(A):
+        B = fresh(A, shape)
+        for u in (x, x.float(), x):
+            y = B(u)
+            close(A(u), y, 1e-14)
+            close(A.T(y), B.T(y), 1e-14)
+            close(A.prox(u, 2 * y, 0.3), B.prox(u, 2 * y, 0.3), 1e-12 if u.dtype == F64 else 1e-5)
+
+    B = fresh(A, shape)
+    with torch.inference_mode():
+        B(x), B.T(B(x)), B.prox(x, B(x), 0.3)
+    u = x.clone().requires_grad_()
+    B.prox(u, B(u), 0.3).sum().backward()  # what was kept in inference mode serves under autograd
+    C = fresh(A, shape)
+    torch.func.jvp(C, (x,), (x,)), torch.func.vmap(C.T)(torch.stack([C(x), C(x)]))
+    for operator in (A, B, C):
+        is_right(operator)
+        for value in operator.buffers():
+            value.copy_(value.flip(-1))
+        is_right(operator)
+        state = {name: value.flip(-1) for name, value in operator.state_dict().items()}
+        operator.load_state_dict(state)
+        is_right(operator)
+        operator.float()
+        is_right(operator)
+        operator.double()
+        is_right(operator)
+        for name, value in list(operator.named_buffers()):
+            owner, _, last = name.rpartition(".")
+            setattr(operator.get_submodule(owner), last, value.flip(0))
+        is_right(operator)
+    with torch.inference_mode():
+        D = copy.deepcopy(A)
+        for name, value in list(D.named_buffers()):
+            owner, _, last = name.rpartition(".")
+            setattr(D.get_submodule(owner), last, value.clone())  # a buffer made in inference mode counts no changes
+        before = D(x)
+        for value in float_buffers(D).values():
+            value.mul_(2)
+        if float_buffers(D):
+            close(D(x), fresh(D, shape)(x), 1e-14)
+            assert (D(x) - before).norm() > 0.1 * before.norm()
+
+
+def living():
+    gc.collect()
+    return sum(isinstance(thing, torch.Tensor) for thing in gc.get_objects())
+
+
+def test_what_is_kept_is_bounded(case):
+    """Buffers that change and dtypes that alternate leave no more tensors behind after 20 rounds than after 5."""
+    A, shape = case
+    x, counts = noise(1, *shape), []
+    for k in range(1, 21):
+        for value in A.buffers():
+            value.copy_(value.clone())
+        for u in (x, x.float()):
+            A.prox(u, A(u), 0.3, iterations=2)
+        if k % 5 == 0:
+            counts.append(living())
+    assert counts[-1] <= counts[0]
+
+
+@pytest.mark.parametrize(
+    "A", [Blur(kernel(3, 3)), Blur(kernel(3, 3), "zero"), DCT(), Wavelet("db2", 1), undecimated(Wavelet("haar", 1))]
+)
+def test_what_is_kept_of_many_sizes_is_bounded(A):
+    counts = []
+    for n in range(2, 32, 2):
+        A(noise(1, 1, n, n + 2))
+        counts.append(living())
+    assert counts[-1] <= counts[6]
+
+
+NUMPY = {
+    "downsample": (lambda n: Downsample(n(2)), (1, 4, 6)),
+    "subsample": (lambda n: Subsample(n(2)), (1, 4, 6)),
+    "shift": (lambda n: Shift(n(1), n(-2)), (1, 4, 6)),
+    "wavelet": (lambda n: Wavelet("haar", n(1)), (1, 4, 6)),
+    "undecimated": (lambda n: undecimated(Wavelet("haar", 1), n(2)), (1, 4, 6)),
+    "radon": (lambda n: Radon((n(4), n(6)), [n(0), n(30)], n(5), dtype=F64), (1, 4, 6)),
+    "radon square": (lambda n: Radon(n(4), [n(30)], dtype=F64), (1, 4, 4)),
+    "projections": (lambda n: RandomProjections((n(1), n(4), n(6)), n(5), seed=n(3), dtype=F64), (1, 4, 6)),
+    "subsampled": (lambda n: SubsampledTransform((n(4), n(6)), 0.5, seed=n(3)), (1, 4, 6)),
+    "random mask": (lambda n: Mask(random_mask(n(4), n(6), generator=n(3))), (1, 4, 6)),
+    "square mask": (lambda n: Mask(square_mask(n(4), n(6), n(2), (n(1), n(2)))), (1, 4, 6)),
+    "kernels": (lambda n: Blur(uniform_kernel(n(3), F64)) @ Blur(gaussian_kernel(n(1), n(2), F64)), (1, 4, 6)),
+    "stack": (lambda n: Stack(Downsample(2), Identity(), shape=(n(1), n(4), n(6))), (1, 4, 6)),
+}
+
+
+@pytest.mark.parametrize("build, shape", NUMPY.values(), ids=NUMPY)
+@pytest.mark.parametrize("integer", [np.int64, np.int32, np.uint8], ids=lambda kind: kind.__name__)
+def test_integers_may_be_those_of_numpy(build, shape, integer):
+    if integer is np.uint8 and shape == (1, 4, 6) and build is NUMPY["shift"][0]:
+        integer = np.int16  # a shift to the left is negative
+    A, B, x = build(integer), build(int), noise(2, *shape)
+    close(A(x), B(x), 1e-14)
+    close(A.T(B(x)), B.T(B(x)), 1e-14)
+    assert A.norm(shape, integer(5), integer(1)) == B.norm(shape, 5, 1)
+    close(A.prox(x, A(x) + 1, integer(2), iterations=integer(3)), B.prox(x, A(x) + 1, 2, iterations=3), 1e-14)
+
+
 def test_float32_follows_the_input(case):
     A, shape = case
     x = noise(2, *shape, seed=1)
@@ -393,19 +649,15 @@ def test_square_mask():
     assert not square_mask(5, 5, 5).any()
 
 
-def test_transfer_is_kept_and_follows_the_kernel():
-    A = Blur(kernel(3, 3))
-    x = noise(1, 1, 6, 7)
-    with torch.inference_mode():
-        A(x)
-    first = A.transfer(6, 7, F64)
+def test_transfer_functions_and_masks_are_computed_once():
+    A, M = Blur(kernel(3, 3)), Mask(random_mask(6, 7))
+    first, values = A.transfer(6, 7, F64), M.values(F64)
     assert A.transfer(6, 7, F64) is first and A.transfer(7, 6, F64) is not first
-    u = x.clone().requires_grad_()
-    A(u).square().sum().backward()  # what was kept in inference mode serves under autograd
-    A.kernel.copy_(kernel(3, 3).flip(0))
-    close(A(x), Blur(kernel(3, 3).flip(0))(x), 1e-14)
-    A.kernel = kernel(3, 3).T
-    close(A(x), Blur(kernel(3, 3).T)(x), 1e-14)
+    assert A.transfer(6, 7, F64) is first, "two sizes take turns"
+    assert M.values(F64) is values and values.dtype == F64
+    B = Blur(kernel(3, 3))
+    torch.func.jvp(B, (noise(1, 1, 6, 7),), (noise(1, 1, 6, 7),))
+    assert torch.equal(torch.from_numpy(B.transfer(6, 7, F64).numpy()), first)  # a plain tensor, as outside
 
 
 def test_norm_of_zero_and_of_a_module_on_its_own_dtype():
@@ -532,18 +784,3 @@ def test_counted_counts_every_application():
     closed = Counted(Blur(kernel(3, 3)), closed_form=True)
     close(closed.prox(x, y, 0.1), Blur(kernel(3, 3)).prox(x, y, 0.1))
     assert closed.count == 2
-
-
-def test_mask_is_converted_once_and_follows_its_buffer():
-    A, x = Mask(random_mask(6, 5)), noise(2, 3, 6, 5)
-    with torch.inference_mode():
-        A(x)
-    first = A.values(F64)
-    assert A.values(F64) is first and first.dtype == F64
-    u = x.clone().requires_grad_()
-    A(u).sum().backward()  # what was kept in inference mode serves under autograd
-    close(u.grad, A.mask.double().expand_as(u), 1e-14)
-    A.mask.fill_(True)
-    close(A(x), x, 1e-14)
-    A.mask = torch.zeros(1, 6, 5)
-    assert not A(x).any() and A(x.float()).dtype == torch.float32

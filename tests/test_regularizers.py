@@ -9,6 +9,7 @@ from scipy.optimize import minimize
 from skimage.restoration import denoise_tv_chambolle
 
 from course_lib.common import one_per_image
+from course_lib.operators import DCT
 from course_lib.regularizers import (
     L0,
     L1,
@@ -123,13 +124,89 @@ def test_tv_value_and_support_function(name):
     np.testing.assert_allclose(inner, np.array([1, 2]) * expected, rtol=1e-12)
 
 
-@pytest.mark.parametrize("name", TVS)
-def test_tv_of_a_flat_image_has_a_gradient_and_a_ball_of_radius_0_is_a_point(name):
-    x = torch.ones(1, 2, 4, 5, dtype=torch.float64, requires_grad=True)
-    TVS[name](x).sum().backward()
-    assert not x.grad.any()
-    p = gradient(torch.rand(1, 2, 4, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64))
-    assert not TVS[name].project(p, torch.zeros(1, dtype=p.dtype)).any()
+def test_a_ball_of_radius_0_is_a_point():
+    p = gradient(images(1, 2, 4, 5))
+    for phi in TVS.values():
+        assert not phi.project(p, torch.zeros(1, dtype=p.dtype)).any()
+
+
+def flat_images(shape):
+    """Images where norms are 0: nothing, one value, one value in each half and channel."""
+    halves = torch.zeros(1, *shape, dtype=torch.float64)
+    halves[..., shape[-1] // 2 :] = torch.tensor([0.9, 0.4], dtype=torch.float64)[:, None, None]
+    return {"zeros": 0 * halves, "flat": 0 * halves + 0.6, "halves": halves}
+
+
+def derivatives(f, x, t, w):
+    """Of ⟨w, f(x)⟩ along t: forward, in reverse; then the second ones, forward over reverse and twice in reverse."""
+    scalar = lambda x: (w * f(x)).sum()  # noqa: E731
+    slope = lambda x: (torch.func.grad(scalar)(x) * t).sum()  # noqa: E731
+    first = torch.func.jvp(scalar, (x,), (t,))[1], slope(x)
+    return first, (torch.func.jvp(slope, (x,), (t,))[1], (torch.func.grad(slope)(x) * t).sum())
+
+
+@pytest.mark.parametrize("where", ["zeros", "flat", "halves"])
+@pytest.mark.parametrize("name", REGULARIZERS)
+def test_derivatives_at_flat_images(name, where):
+    """Finite and right: those of the prox are limits of differences (at τ = 0 it is the identity), and φ, at a corner,
+    goes with the mean of the slopes on both sides.
+    """
+    shape, h = (2, 3, 4), 1e-5
+    phi = TV(*TV_OPTIONS[name], 100, 0) if name in TV_OPTIONS else REGULARIZERS[name](*shape)
+    x, t = flat_images(shape)[where], images(1, *shape, seed=1) - 0.3
+    w = images(1, *shape, seed=2)
+
+    def check(f, w, corner=False):
+        first, second = derivatives(f, x, t, w)
+        below, at, above = ((w * f(x + step * t)).sum() for step in (-h, 0, h))
+        for slope in first:
+            torch.testing.assert_close(slope, (above - below) / (2 * h), rtol=1e-3, atol=1e-5)
+        for curvature in second:
+            assert curvature.isfinite()
+            if not corner:
+                torch.testing.assert_close(curvature, (above - 2 * at + below) / h**2, rtol=1e-2, atol=1e-3)
+
+    if name != "box":  # which is infinite beside the border of the box
+        check(phi, torch.ones(1, dtype=torch.float64), corner=True)
+        check(lambda v: phi.prox(v, 0.25), w)
+    tau = torch.tensor([0.25], dtype=torch.float64)
+    f = lambda tau: phi.prox(x + 0.1 * t, tau)  # noqa: E731
+    for slope in derivatives(f, tau, torch.ones_like(tau), w)[0]:
+        expected = (w * (f(tau + h) - f(tau - h))).sum() / (2 * h)
+        torch.testing.assert_close(slope, expected, rtol=1e-3, atol=1e-5)
+    for v in (phi(x), *derivatives(phi, x, t, 1)[0], *derivatives(lambda v: phi.prox(v, 0.25), x, t, w)[1]):
+        assert v.isfinite()
+    if name != "box":
+        first, second = derivatives(lambda v: phi.prox(v, 0.0), x, t, w)
+        torch.testing.assert_close(torch.stack(first), (w * t).sum().expand(2))
+        assert max(map(abs, second)) < 1e-9
+
+
+@pytest.mark.parametrize("name", REGULARIZERS)
+def test_derivatives_of_the_prox_at_any_image(name):
+    """Against differences, entry by entry, with no two values alike: first and second order, for v and τ."""
+    shape = (2, 2, 3)
+    phi = TV(*TV_OPTIONS[name], 30, 0) if name in TV_OPTIONS else REGULARIZERS[name](*shape)
+    v = (3 * images(2, *shape, seed=4) - 1).requires_grad_()
+    inputs = v, torch.tensor([0.2, 0.3], dtype=torch.float64, requires_grad=True)
+    options = {"fast_mode": True, "rtol": 1e-3, "atol": 1e-6}
+    assert torch.autograd.gradcheck(phi.prox, inputs, check_forward_ad=True, **options)
+    assert torch.autograd.gradgradcheck(phi.prox, inputs, check_fwd_over_rev=True, **options)
+    if name not in ("box", "l0"):
+        assert torch.autograd.gradcheck(phi, v, check_forward_ad=True, **options)
+        assert torch.autograd.gradgradcheck(phi, v, check_fwd_over_rev=True, **options)
+
+
+@pytest.mark.parametrize("name", REGULARIZERS)
+def test_autocast_changes_nothing(name):
+    phi, v = REGULARIZERS[name](2, 4, 5), images(2, 2, 4, 5).float()
+    phi = Transformed(phi.phi, DCT()) if isinstance(phi, Transformed) else phi  # with an operator of the library
+    expected = phi(v), phi.prox(v, 0.1)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = phi(v), phi.prox(v, 0.1)
+    for a, b in zip(found, expected, strict=True):
+        assert a.dtype == torch.float32
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", TVS)

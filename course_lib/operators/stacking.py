@@ -36,7 +36,7 @@ class Stack(Operator):
         parts = [A(x) for A in self.operators]
         if self.shape:
             check(x.shape[1:] == self.shape, "x", f"images of shape {list(self.shape)}", x.shape)
-            return torch.cat([part.flatten(1) for part in parts], 1)[:, None, None]
+            return torch.cat([part.reshape(len(part), -1) for part in parts], 1)[:, None, None]
         for part in parts[1:]:
             check(part.shape == parts[0].shape, "operators", "parts of one shape, or shape=[C, H, W]", part.shape)
         return torch.cat(parts, 1)
@@ -50,7 +50,7 @@ class Stack(Operator):
         if self.shape:
             sizes = [math.prod(shape) for shape in self.shapes]
             check(y.shape[1:] == (1, 1, sum(sizes)), "y", f"shape [B, 1, 1, {sum(sizes)}]", y.shape)
-            parts = zip(y.flatten(1).split(sizes, 1), self.shapes, strict=True)
+            parts = zip(y.reshape(len(y), -1).split(sizes, 1), self.shapes, strict=True)
             return [part.reshape(-1, *shape) for part, shape in parts]
         check(y.shape[1] % len(self.operators) == 0, "y", f"channels divisible by {len(self.operators)}", y.shape)
         return list(y.chunk(len(self.operators), 1))
