@@ -5,7 +5,7 @@ what they are given; what they call need not check it again.
 """
 
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from numbers import Integral, Real
 from pathlib import Path
 
@@ -39,9 +39,8 @@ def check_like(name, x, other, what="the model"):
 
 def check_input(name, x, shape, parameter):
     """Raise ValueError unless x is a tensor [B, *shape], B > 0, of the device and dtype of a model's parameter."""
-    got, kind = getattr(x, "shape", type(x).__name__), "images" if len(shape) > 1 else "latents"
     fits = torch.is_tensor(x) and x.dim() > 0 and x.shape[1:] == shape and len(x) > 0
-    check(fits, name, f"{kind} of shape [B, {str(list(shape))[1:]}", got)
+    check(fits, name, f"a tensor of shape [B, {str(list(shape))[1:]}", getattr(x, "shape", type(x).__name__))
     check_like(name, x, parameter)
 
 
@@ -55,12 +54,6 @@ def check_calls(name, value, *calls):
     """Raise ValueError unless value has the methods or attributes `calls`."""
     missing = [call for call in calls if not hasattr(value, call)]
     check(not missing, name, f"something with {', '.join(calls)}", f"a {type(value).__name__} without {missing}")
-
-
-def check_precision(dtype):
-    """Raise ValueError unless dtype is None or a floating-point dtype of torch."""
-    fits = dtype is None or (isinstance(dtype, torch.dtype) and dtype.is_floating_point)
-    check(fits, "dtype", "torch.bfloat16, torch.float16 or None", dtype)
 
 
 def check_batch(name, x, rank=None):
@@ -137,14 +130,18 @@ def root(squares):
 
 def without_autocast(x):
     """A context in which products of matrices have the precision of x, also under `torch.autocast`."""
-    return torch.autocast(x.device.type, enabled=False)
+    kind = x.device.type
+    return torch.autocast(kind, enabled=False) if torch.amp.is_autocast_available(kind) else nullcontext()
 
 
 def in_precision(dtype, network, h):
-    """network(h) with the arithmetic of `dtype` (None: as it is), as a tensor of the dtype of h."""
+    """network(h) with the arithmetic of `dtype` (None: as it is), as a tensor of the dtype of h.
+
+    Rounded weights are not kept: under another autocast they would outlive the weights.
+    """
     if dtype is None:
         return network(h)
-    with torch.autocast(h.device.type, dtype):
+    with torch.autocast(h.device.type, dtype, cache_enabled=False):
         return network(h).to(h.dtype)
 
 

@@ -188,11 +188,6 @@ def test_a_picture_too_large_to_be_one_is_refused(tmp_path):
         read_image(tmp_path / "a.png")
 
 
-def test_a_missing_file_is_missing(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"nothing\.jpg"):
-        read_image(tmp_path / "nothing.jpg")
-
-
 def test_other_files_are_ignored(tmp_path):
     write(tmp_path, "b.png", "a.JPG")
     (tmp_path / "list.txt").write_text("x")
@@ -242,25 +237,17 @@ def test_load_folder_is_sorted_and_limited(tmp_path):
     assert images.dtype == torch.uint8 and images[:, 0, 0, 0].tolist() == [0, 2, 1]
     assert torch.equal(load_folder(tmp_path, size=4, limit=2), images[:2])
     assert len(load_folder(tmp_path, limit=9)) == 3
-    with pytest.raises(ValueError, match="limit: expected an integer >= 1, got 0"):
-        load_folder(tmp_path, limit=0)
 
 
-def test_errors_name_the_folder(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"folder: .*nowhere is not a folder"):
-        image_files(tmp_path / "nowhere")
-    with pytest.raises(FileNotFoundError, match=r"folder: .* holds no image; expected files that end in \.jpg"):
-        image_files(tmp_path)
+def test_a_folder_without_images_of_the_split_is_named(tmp_path):
     write(tmp_path, "a.png")
     with pytest.raises(FileNotFoundError, match="holds 1 images, none of them for validation; expected at least 20"):
         image_files(tmp_path, "validation")
     with pytest.raises(FileNotFoundError, match="holds 1 images, none of them for test; expected at least 10"):
         image_files(tmp_path, "test")
-    with pytest.raises(ValueError, match=r"split: expected 'train', .* got 'dev'"):
-        image_files(tmp_path, "dev")
     write(tmp_path / "celeba", "009501.jpg", size=(178, 218))
-    for split, words in (("test", "CelebA's numbers 009751 to 010000"), ("train", "numbers other than those held out")):
-        with pytest.raises(FileNotFoundError, match=f"holds 1 images, none of them for {split}; expected {words}"):
+    for split in ("test", "train"):
+        with pytest.raises(FileNotFoundError, match=f"for {split}; expected CelebA's numbers as in .*9501"):
             image_files(tmp_path / "celeba", split)
     (tmp_path / "celeba" / "009501.jpg").write_bytes(b"no image")
     with pytest.raises(ValueError, match=r"009501\.jpg: expected a readable image file"):
@@ -281,8 +268,6 @@ def test_the_face_is_the_astronaut():
     original = torch.from_numpy(skimage.data.astronaut()[21:183, 146:308].copy()).permute(2, 0, 1).float() / 255
     small = torch.nn.functional.interpolate(original[None], size=64, mode="bicubic", antialias=True)
     assert (face() - small).abs().mean() < 0.01
-    with pytest.raises(ValueError, match=r"name: expected one of .*astronaut.* got 'lena'"):
-        photograph("lena")
 
 
 def test_no_photograph_is_in_two_splits():
@@ -312,19 +297,6 @@ def test_crops_lie_in_their_photograph_at_all_scales_and_turns(monkeypatch):
     ways = [(right > 0.4), (right < -0.4), (down > 0.4), (down < -0.4)]
     assert sum(way.sum().item() for way in ways) == 200 and min(way.sum().item() for way in ways) > 30
     assert red.min() < 10 and red.max() > 118
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (("dev", 1), "split: expected one of .*'train', 'validation', 'test'.* got 'dev'"),
-        (("train", 0), "count: expected an integer >= 1, got 0"),
-        (("test", 1, 192), "size: expected at most 191, .* got 192"),
-    ],
-)
-def test_crops_that_cannot_be_are_named(arguments, message):
-    with pytest.raises(ValueError, match=message):
-        photograph_crops(*arguments)
 
 
 def test_grey_faces_are_the_first_hundred_of_the_subset():
@@ -390,18 +362,3 @@ def test_tasks_are_those_of_the_source():
         assert torch.equal(make_task(name, 32)(x), A(x))
     hidden = [1 - make_task(name).mask.double().mean().item() for name in TASKS[3:]]
     assert hidden == pytest.approx([0.6, 100 / 4096], abs=1e-3)
-    with pytest.raises(ValueError, match="task: expected one of"):
-        make_task("denoising")
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"x": torch.ones(3, 8, 8)}, r"x: expected shape \[B, C, H, W\]"),
-        ({"sigma": -0.1}, "sigma: expected a finite number"),
-        ({"seeds": [1]}, "seeds: expected 2 seeds, one for each image"),
-    ],
-)
-def test_observations_that_cannot_be_are_named(change, message):
-    with pytest.raises(ValueError, match=message):
-        observe(**{"x": torch.ones(2, 3, 8, 8), "A": Downsample(2), "sigma": 0.1, "seeds": [1, 2]} | change)

@@ -109,26 +109,6 @@ def test_the_papers_sizes():
     assert len(convs) == 20 and {conv.out_channels for conv in convs[:-1]} == {64}
 
 
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        (lambda: SRCNN(widths=(64,)), "widths: expected two numbers >= 3"),
-        (lambda: SRCNN(widths=(64, 2)), "widths: expected two numbers >= 3"),
-        (lambda: SRCNN(factors=()), "factors: expected at least one factor"),
-        (lambda: VDSR(factors=(2, 0)), "factors: expected an integer >= 1, got 0"),
-        (lambda: VDSR(depth=1), "depth: expected an integer >= 2, got 1"),
-        (lambda: VDSR(channels=0), "channels: expected an integer >= 1"),
-        (lambda: VDSR(width=2, depth=2)(torch.rand(1, 2, 8, 8)), r"x: expected shape \[B, 3 or 1, H, W\]"),
-        (lambda: SRCNN()(torch.zeros(1, 3, 8, 8).byte()), "x: expected a float tensor"),
-        (lambda: upscale(torch.rand(1, 3, 8), 2), "y: expected shape"),
-        (lambda: upscale(torch.rand(1, 3, 8, 8), 0), "factor: expected an integer >= 1, got 0"),
-    ],
-)
-def test_bad_arguments_are_named(call, message):
-    with pytest.raises(ValueError, match=message):
-        call()
-
-
 @KINDS
 def test_mixed_precision_is_close_and_frozen_weights_have_no_gradient(kind):
     model, x = network(kind).float(), images().float()

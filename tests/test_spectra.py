@@ -3,7 +3,6 @@
 import math
 
 import numpy as np
-import pytest
 import torch
 
 from course_lib.data import spectra
@@ -123,33 +122,3 @@ def test_the_nebula():
     distance = (at[:, None] ** 2 + at**2).sqrt()
     radius = [((a * distance).sum() / a.sum()).item() for a in plain.maps[0, :3]]
     assert radius[0] < radius[1] < radius[2]
-
-
-@pytest.mark.parametrize(
-    "call, name",
-    [
-        (lambda: spectra.edge(torch.ones(3), -1.0), "onset"),
-        (lambda: spectra.edge(torch.ones(3), 284.0, width=0), "width"),
-        (lambda: spectra.edge(torch.ones(3), 284.0, decay=float("nan")), "decay"),
-        (lambda: spectra.core_loss(torch.ones(3), 0, 3.0, {}), "amplitude"),
-        (lambda: spectra.core_loss(torch.ones(3), 1.0, -3.0, {}), "exponent"),
-        (lambda: spectra.core_loss(torch.ones(3), 1.0, 3.0, {"Unobtainium": 1.0}), "heights"),
-        (lambda: spectra.smooth_fields(0, 8, 1.0), "count"),
-        (lambda: spectra.smooth_fields(1, 8.5, 1.0), "size"),
-        (lambda: spectra.smooth_fields(1, 8, 0.0), "scale"),
-        (lambda: spectra.abundance_maps(2, 8, sharpness=-1.0), "sharpness"),
-        (lambda: spectra.spectrum_image(8, 1), "bands"),
-        (lambda: spectra.nebula(8, 20, iron=-1.0), "iron"),
-        (lambda: spectra.nebula(8, 0), "bands"),
-        (lambda: spectra.poisson_counts(torch.ones(1, 1, 2, 2), 0), "dose"),
-        (lambda: spectra.poisson_counts(-torch.ones(1, 1, 2, 2), 10), "x"),
-        (lambda: spectra.poisson_counts(torch.full((1, 1, 2, 2), math.nan), 10), "x"),
-        (lambda: spectra.poisson_counts(torch.ones(2, 2), 10), "x"),
-        (lambda: spectra.line(torch.ones(3), 1.0, 0.0), "width"),
-        (lambda: spectra.broad_bands(torch.linspace(1, 2, 50), {"F444W": (4.4, 1.0)}), "filters"),
-        (lambda: spectra.mix(torch.ones(5, 2), torch.ones(1, 3, 4, 4), torch.ones(5), "ab"), "spectra"),
-    ],
-)
-def test_bad_input_is_named(call, name):
-    with pytest.raises(ValueError, match=f"^{name}: expected"):
-        call()

@@ -32,9 +32,9 @@ EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 
 @contextmanager
 def opened(source, name):
-    """An image file, or the bytes of one, opened by Pillow; ValueError with this name for one that cannot be read."""
+    """An image file opened by Pillow; ValueError with this name for one that cannot be read."""
     try:
-        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
+        with Image.open(source) as image:
             yield image
     except FileNotFoundError:
         raise
@@ -53,13 +53,13 @@ def open_picture(source):
     integers with a sign nobody knows which value is white: they raise ValueError, as does what is no image file; a
     missing file raises FileNotFoundError.
     """
-    name = source if isinstance(source, str | os.PathLike) else "picture"
     if isinstance(source, Image.Image):
-        return rgb_array(source, name)
-    source = bytes(source) if isinstance(source, bytearray | memoryview) else source
-    known = isinstance(source, str | os.PathLike | bytes)
-    check(known, name, "a path, the bytes of an image file, or a Pillow image", type(source).__name__)
-    with opened(source, name) as image:
+        return rgb_array(source, "picture")
+    is_path, is_bytes = isinstance(source, str | os.PathLike), isinstance(source, bytes | bytearray | memoryview)
+    wanted = "a path, the bytes of an image file, or a Pillow image"
+    check(is_path or is_bytes, "picture", wanted, type(source).__name__)
+    name = source if is_path else "picture"
+    with opened(source if is_path else io.BytesIO(source), name) as image:
         image.load()
     return rgb_array(image, name)
 
@@ -107,10 +107,7 @@ def is_aligned(width, height):
 
 def read_image(path, size=64):
     """One picture (as `open_picture`) as uint8 [3, size, size]: cut to `face_box`, resized bicubically with
-    antialiasing.
-
-    Raises FileNotFoundError for a missing file, ValueError for one that is no image, damaged, or of unknown range.
-    """
+    antialiasing."""
     check_count("size", size, low=1)
     image = Image.fromarray((255 * open_picture(path)).round().astype(np.uint8))
     image = image.resize((size, size), Image.Resampling.BICUBIC, box=face_box(*image.size))
@@ -140,16 +137,9 @@ def image_files(folder, split=None):
     celeba = is_celeba(files)
     chosen = [path for i, path in enumerate(files) if split == (split_of_number(path) if celeba else split_of_place(i))]
     if not chosen:
-        numbers = SPLITS.get(split)
-        wanted = (
-            f"CelebA's numbers {numbers[0]:06d} to {numbers[-1]:06d}"
-            if numbers
-            else "numbers other than those held out"
-        )
-        wanted = wanted if celeba else f"at least {PLACES[split] + 1}"
-        raise FileNotFoundError(
-            f"folder: {folder} holds {len(files)} images, none of them for {split}; expected {wanted}"
-        )
+        wanted = f"CelebA's numbers as in {SPLITS}" if celeba else f"at least {PLACES[split] + 1}"
+        found = f"folder: {folder} holds {len(files)} images, none of them for {split}"
+        raise FileNotFoundError(f"{found}; expected {wanted}")
     return chosen
 
 
@@ -182,7 +172,6 @@ def load_folder(folder, split=None, size=64, limit=None):
     """All images of a folder (or of its split, or the first `limit`) as one uint8 tensor [N, 3, size, size]."""
     if limit is not None:
         check_count("limit", limit, low=1)
-    check_count("size", size, low=1)
     files = image_files(folder, split)[:limit]
     images = torch.empty(len(files), 3, size, size, dtype=torch.uint8)
     with ThreadPoolExecutor() as pool:
@@ -204,7 +193,6 @@ def save_grid(images, path, columns=8):
     """Write images [N, C, H, W] in [0, 1], grey or colour, as one PNG, `columns` a row; what overshoots is cut off."""
     check_images("images", images)
     check_range("images", images)
-    check(images.shape[1] in (1, 3), "images", "1 or 3 channels", images.shape)
     check_count("columns", columns, low=1)
     images = F.pad(images.detach().clamp(0, 1).cpu(), (0, 0, 0, 0, 0, 0, 0, -len(images) % columns))
     rows = [torch.cat(list(row), 2) for row in images.expand(-1, 3, -1, -1).split(columns)]
@@ -265,8 +253,6 @@ def photograph_crops(split, count, size=64, seed=0):
 
     Each photograph gives as many. A square's side is log-uniform from `size` to 4 `size` (or the photograph); it is
     resized to `size` with antialiasing, and turned by a multiple of 90°.
-
-    Raises ValueError for an unknown split, a count below 1, or a size beyond the smallest photograph.
     """
     check(split in PHOTOGRAPH_SPLITS, "split", f"one of {list(PHOTOGRAPH_SPLITS)}", repr(split))
     check_count("count", count, low=1)

@@ -37,8 +37,6 @@ def extract(x, size, stride=1):
 
     Args:
         x: images [B, C, H, W]. size: p >= 1, at most H and W. stride: s >= 1, from one patch to the next.
-
-    Raises ValueError for another x, size or stride.
     """
     check_images("x", x)
     check_size(size, stride, x.shape)
@@ -57,12 +55,9 @@ def extract_adjoint(patches, shape, stride=1):
 
     Raises ValueError if the patches are not those that `extract` takes from images of this shape.
     """
-    check(len(shape) == 4 and min(shape) > 0, "shape", "[B, C, H, W], none of them 0", list(shape))
-    got = list(patches.shape) if torch.is_tensor(patches) else type(patches).__name__
-    check(torch.is_tensor(patches) and patches.dim() == 2, "patches", "a tensor [N, C·p·p]", got)
     images, channels, height, width = shape
     size = math.isqrt(patches.shape[1] // channels)
-    check(channels * size**2 == patches.shape[1], "patches", f"[N, {channels}·p·p], p an integer", patches.shape)
+    check(patches.shape[1:] == (channels * size**2,), "patches", f"[N, {channels}·p·p], p an integer", patches.shape)
     check_size(size, stride, shape)
     rows, columns = (len(positions(length, size, stride)) for length in (height, width))
     count = images * rows * columns
@@ -77,7 +72,6 @@ def extract_adjoint(patches, shape, stride=1):
 
 def counts(shape, size, stride=1, dtype=None, device=None):
     """RᵀR, which is diagonal: in how many patches each pixel lies, [1, 1, H, W], for images [B, C, H, W]."""
-    check(len(shape) == 4, "shape", "[B, C, H, W]", list(shape))
     check_size(size, stride, shape)
     down, across = (
         torch.bincount(pixels(length, size, stride, device), minlength=length).to(dtype or torch.get_default_dtype())
@@ -92,8 +86,6 @@ def average(patches, shape, stride=1):
 
     Args:
         patches: P, [N, C·p·p]. shape: (B, C, H, W) of the images. stride: s <= p, so that the patches cover the images.
-
-    Raises ValueError as `extract_adjoint`, and for a stride s > p.
     """
     x = extract_adjoint(patches, shape, stride)
     size = math.isqrt(patches.shape[1] // shape[1])

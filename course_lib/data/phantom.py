@@ -41,12 +41,8 @@ def offsets(samples):
 
 
 def image(size=128, samples=8, dtype=None):
-    """The head, [1, 1, size, size] in [0, 1]: means of samples×samples points in each pixel.
-
-    Raises ValueError unless size and samples are positive integers.
-    """
+    """The head, [1, 1, size, size] in [0, 1]: means of samples×samples points in each pixel."""
     check_count("size", size, low=1)
-    check_count("samples", samples, low=1)
     rho, a, b, right, up, phi = ellipses()
     points = ((torch.arange(size)[:, None] - size // 2 + offsets(samples)) * 2 / size).flatten()
     x, y = points - right, -points[:, None] - up
@@ -60,15 +56,14 @@ def sinogram(size, angles, detectors=None, samples=5, dtype=None):
     """The exact projections of the head, [1, 1, detectors, angles], in pixels of an image of this size: what
     `Radon(size, angles, detectors)` of its image only approximates. A detector counts the mean of `samples` lines.
 
-    Raises ValueError unless size, detectors and samples are positive integers, and angles a sequence of degrees.
+    Args:
+        size, detectors: positive integers. angles: a sequence of degrees.
     """
     check_count("size", size, low=1)
     detectors = math.ceil(math.sqrt(2) * size) if detectors is None else detectors
     check_count("detectors", detectors, low=1)
-    check_count("samples", samples, low=1)
     theta = torch.as_tensor(angles, dtype=torch.float64).deg2rad()
     check(theta.dim() == 1 and len(theta) > 0, "angles", "a sequence of degrees", theta.shape)
-    check(bool(theta.isfinite().all()), "angles", "finite values", "NaN or infinity")
     rho, a, b, right, up, phi = ellipses()
     t = ((torch.arange(detectors)[:, None] - detectors // 2 + offsets(samples)) * 2 / size).reshape(-1, 1)
     r = (a * (theta - phi).cos()).square() + (b * (theta - phi).sin()).square()

@@ -14,8 +14,8 @@ def sparse_signals(n, sparsity, amplitudes="normal", seed=0, dtype=None):
     check(amplitudes in ("normal", "signs"), "amplitudes", "'normal' or 'signs'", repr(amplitudes))
     check_count("n", n, low=1)
     sparsity = torch.as_tensor(sparsity)
-    check(sparsity.dim() == 1 and len(sparsity) > 0, "sparsity", "a sequence of numbers", sparsity.tolist())
-    check(bool(((sparsity >= 0) & (sparsity <= n)).all()), "sparsity", f"numbers from 0 to {n}", sparsity.tolist())
+    fits = sparsity.dim() == 1 and bool(((sparsity >= 0) & (sparsity <= n)).all())
+    check(fits, "sparsity", f"a sequence of numbers from 0 to {n}", sparsity.tolist())
     generator = as_generator(seed)
     values = torch.randn(len(sparsity), n, generator=generator, dtype=torch.float64)
     order = torch.rand(len(sparsity), n, generator=generator).argsort(1)
@@ -25,8 +25,6 @@ def sparse_signals(n, sparsity, amplitudes="normal", seed=0, dtype=None):
 
 def bernoulli_gaussian(count, n, density, generator):
     """Codes [count, 1, 1, n] whose values are N(0, 1) with probability `density`, independently, and else 0."""
-    check_count("count", count, low=1)
-    check_count("n", n, low=1)
     check(0 <= density <= 1, "density", "a share in [0, 1]", density)
     values = torch.randn(count, 1, 1, n, generator=generator)
     return values * (torch.rand(values.shape, generator=generator) < density)

@@ -19,7 +19,7 @@ def make_task(name, size=64):
         "inpainting_square": lambda: Mask(square_mask(size, size, side=10)),
     }
     check_count("size", size, low=1)
-    check(name in build, "task", f"one of {sorted(build)}", repr(name))
+    check(name in build, "name", f"one of {sorted(build)}", repr(name))
     return build[name]()
 
 

@@ -1,9 +1,32 @@
-"""What the restoration networks share: a stack of convolutions, and the frame of a network from images to images."""
+"""What networks share: a precision, a stack of convolutions, and the frame of a network from images to images."""
 
 import torch
 from torch import nn
 
-from course_lib.common import check, check_images, check_like, check_precision, in_precision
+from course_lib.common import check, check_images, check_like, in_precision
+
+
+class Network(nn.Module):
+    """A model of images whose convolutions may have a precision of their own."""
+
+    precision = None
+
+    def run(self, layers, h):
+        """`layers(h)`, in the precision that is set, as a tensor of the dtype of h."""
+        return in_precision(self.precision, layers, h)
+
+    def mixed_precision(self, dtype):
+        """Run the convolutions, and nothing else, in `dtype` (torch.bfloat16, torch.float16; None: as input)."""
+        fits = dtype is None or (isinstance(dtype, torch.dtype) and dtype.is_floating_point)
+        check(fits, "dtype", "torch.bfloat16, torch.float16 or None", dtype)
+        for module in self.modules():
+            if hasattr(module, "precision"):
+                module.precision = dtype
+        return self
+
+    def freeze(self):
+        """For inference: no weight gradients, channels-last."""
+        return self.eval().requires_grad_(False).to(memory_format=torch.channels_last)
 
 
 class ConvStack(nn.Sequential):
@@ -30,34 +53,18 @@ class ConvStack(nn.Sequential):
         super().__init__(*layers[:-1])
 
 
-class Restorer(nn.Module):
+class Restorer(Network):
     """A network from images to images; subclasses set `config` and `net`, and define `restore`.
 
     A network for `channels` channels also takes grey images [B, 1, H, W]: all its channels see the same image, and the
     answer is the mean of theirs.
     """
 
-    precision = None
-
     def forward(self, x, *conditions):
         check_images("x", x)
         channels = self.config["channels"]
-        check(x.shape[1] in (1, channels) and 0 not in x.shape[2:], "x", f"shape [B, {channels} or 1, H, W]", x.shape)
+        check(x.shape[1] in (1, channels), "x", f"shape [B, {channels} or 1, H, W]", x.shape)
         check_like("x", x, next(self.parameters()))
         if x.shape[1] == channels:
             return self.restore(x, *conditions)
         return self.restore(x.expand(-1, channels, -1, -1), *conditions).mean(1, keepdim=True)
-
-    def run(self, h):
-        """`net(h)`, in the precision that is set, as a tensor of the dtype of h."""
-        return in_precision(self.precision, self.net, h)
-
-    def freeze(self):
-        """For inference: no weight gradients, channels-last."""
-        return self.eval().requires_grad_(False).to(memory_format=torch.channels_last)
-
-    def mixed_precision(self, dtype):
-        """Run the convolutions in `dtype` (torch.bfloat16, torch.float16; None: as input)."""
-        check_precision(dtype)
-        self.precision = dtype
-        return self

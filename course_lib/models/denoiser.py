@@ -23,15 +23,12 @@ class DnCNN(Restorer):
         channels: C. width, depth: channels and number of the convolutions. shuffle: s; 1 for the original network.
         noise_map: whether R sees σ. bias: whether the convolutions have biases.
         sigmas: (low, high), the range of σ in training; the network itself does not use it.
-
-    Raises ValueError for a depth below 2, or a range that is none.
     """
 
     def __init__(self, channels=3, width=64, depth=16, shuffle=2, noise_map=True, bias=True, sigmas=(0.0, 0.2)):
         super().__init__()
-        for name, value, low in (("channels", channels, 1), ("width", width, 1), ("depth", depth, 2)):
-            check_count(name, value, low)
-        check_count("shuffle", shuffle, low=1)
+        for name, value in {"channels": channels, "width": width, "depth": depth, "shuffle": shuffle}.items():
+            check_count(name, value, low=2 if name == "depth" else 1)
         fits = len(sigmas) == 2 and 0 <= sigmas[0] <= sigmas[1] < float("inf")
         check(fits, "sigmas", "two numbers, 0 <= low <= high", sigmas)
         self.config = {"channels": channels, "width": width, "depth": depth, "shuffle": shuffle}
@@ -43,8 +40,6 @@ class DnCNN(Restorer):
 
         sigma: a number, a tensor [B], or a map [B or 1, 1, H, W] of σ in each pixel. A blind network takes it too, and
         ignores it, so that every denoiser is called in the same way.
-
-        Raises ValueError for images of another number of channels, and for a σ that is missing, negative or misshapen.
         """
         return super().forward(x, sigma)
 
@@ -53,7 +48,7 @@ class DnCNN(Restorer):
         parts = [F.pixel_unshuffle(extend(x, s), s)]
         if self.config["noise_map"]:
             parts.append(F.avg_pool2d(extend(noise_map(sigma, x), s), s))
-        noise = F.pixel_shuffle(self.run(torch.cat(parts, 1)), s)
+        noise = F.pixel_shuffle(self.run(self.net, torch.cat(parts, 1)), s)
         return x - noise[:, :, :height, :width]
 
 
@@ -64,10 +59,9 @@ def extend(x, s):
 
 
 def noise_map(sigma, x):
-    """σ as a map [B, 1, H, W] for images x [B, C, H, W]; ValueError where it is missing, negative or misshapen."""
+    """σ as a map [B, 1, H, W] for images x [B, C, H, W]."""
     shape = (len(x), 1, *x.shape[2:])
-    if sigma is None:
-        raise ValueError("sigma: expected the standard deviation of the noise, which this network needs, got None")
+    check(sigma is not None, "sigma", "the standard deviation of the noise, which this network needs", None)
     if not torch.is_tensor(sigma) or sigma.dim() < 2:
         return one_per_image("sigma", sigma, x)[:, None, None, None].expand(shape)
     fits = sigma.shape[0] in (1, len(x)) and sigma.shape[1:] == shape[1:]

@@ -14,16 +14,10 @@ import math
 import torch
 from torch import nn
 
-from course_lib.common import check, check_count, check_like, check_number
-from course_lib.models.flow_layers import PRESERVING, log_scale, without_autocast
+from course_lib.common import check, check_count, check_input, check_number, without_autocast
+from course_lib.models.flow_layers import PRESERVING, log_scale
 
 SCALES = ("bounded", "additive", "volume_preserving")
-
-
-def check_points(name, x, dim):
-    """Raises ValueError unless x is a float tensor of points [B, dim]."""
-    check(torch.is_tensor(x) and x.is_floating_point(), name, "a float tensor", getattr(x, "dtype", type(x).__name__))
-    check(x.dim() == 2 and x.shape[1] == dim, name, f"points of shape [B, {dim}]", x.shape)
 
 
 class PointCoupling(nn.Module):
@@ -85,9 +79,6 @@ class RealNVP(nn.Module):
         dim: d, at least 2. couplings: their number. width: hidden units of each coupling's MLP.
         scale: `bounded`, `additive` or, from d = 4 on, `volume_preserving` (see `PointCoupling`). Where a coupling
             changes one coordinate, the latter would leave it s = 1, as `additive` does.
-
-    Raises:
-        ValueError: an argument is none of these.
     """
 
     def __init__(self, dim=2, couplings=8, width=32, scale="bounded"):
@@ -111,8 +102,7 @@ class RealNVP(nn.Module):
 
     def encode_with_logdet(self, x):
         """(E(x), log|det J_E(x)|), of shapes [B, d] and [B], for points x [B, d]."""
-        check_points("x", x, self.dim)
-        check_like("x", x, next(self.parameters()))
+        check_input("x", x, (self.dim,), next(self.parameters()))
         with without_autocast(x):
             logdet = x.new_zeros(len(x))
             for coupling in self.couplings:
@@ -122,8 +112,7 @@ class RealNVP(nn.Module):
 
     def decode(self, z):
         """x = D(z), [B, d], for latents z [B, d]."""
-        check_points("z", z, self.dim)
-        check_like("z", z, next(self.parameters()))
+        check_input("z", z, (self.dim,), next(self.parameters()))
         with without_autocast(z):
             for coupling in reversed(self.couplings):
                 z = coupling.inverse(z)
@@ -148,15 +137,10 @@ class Mixture:
 
     Args:
         means: the m_k, a float tensor [K, d]. sigma: σ > 0.
-
-    Raises:
-        ValueError: an argument is none of these.
     """
 
     def __init__(self, means, sigma):
         check(torch.is_tensor(means) and means.dim() == 2 and len(means) > 0, "means", "a tensor [K, d]", means)
-        check_points("means", means, means.shape[1])
-        check(bool(means.isfinite().all()), "means", "finite values", "NaN or infinity")
         check_number("sigma", sigma, positive=True)
         self.means, self.sigma = means, sigma
 
@@ -167,15 +151,14 @@ class Mixture:
 
     def log_prob(self, x):
         """log p(x) in nats, [B], for points x [B, d]."""
-        check_points("x", x, self.dim)
-        check(x.device == self.means.device, "x", f"a tensor on {self.means.device}, where the means are", x.device)
+        fits = torch.is_tensor(x) and x.dim() == 2 and x.shape[1] == self.dim
+        check(fits, "x", f"points of shape [B, {self.dim}]", getattr(x, "shape", type(x).__name__))
         distance = (x[:, None] - self.means.to(x)).square().sum(2)  # [B, K]
         constant = self.dim * math.log(self.sigma * math.sqrt(2 * math.pi)) + math.log(len(self.means))
         return torch.logsumexp(-0.5 / self.sigma**2 * distance, 1) - constant
 
     def sample(self, count, generator=None):
         """`count` points, [count, d]."""
-        check_count("count", count)
         chosen = torch.randint(len(self.means), (count,), generator=generator)
         noise = torch.randn(count, self.dim, generator=generator, dtype=self.means.dtype)
         return self.means[chosen] + self.sigma * noise
@@ -184,7 +167,6 @@ class Mixture:
 def two_moons(sigma=0.1, points=100):
     """Two interleaved half circles of radius 1, each a `Mixture` of `points` Gaussians: (cos u, sin u) and
     (1 − cos u, ½ − sin u)."""
-    check_count("points", points, low=1)
     u = math.pi * (torch.arange(points) + 0.5) / points
     upper = torch.stack([u.cos(), u.sin()], 1)
     return Mixture(torch.cat([upper, torch.tensor([1.0, 0.5]) - upper]), sigma)
@@ -192,15 +174,12 @@ def two_moons(sigma=0.1, points=100):
 
 def ring(radius=1.5, sigma=0.15, points=100):
     """A circle around 0, a `Mixture` of `points` Gaussians; with few points, so many separate blobs."""
-    check_count("points", points, low=1)
     u = 2 * math.pi * torch.arange(points) / points
     return Mixture(radius * torch.stack([u.cos(), u.sin()], 1), sigma)
 
 
 def spiral(sigma=0.1, turns=1.5, points=200):
     """A spiral from 0 to radius 2, a `Mixture` of `points` Gaussians at equal distances along it."""
-    check_count("points", points, low=1)
-    check_number("turns", turns, positive=True)
     u = 2 * math.pi * turns * ((torch.arange(points) + 0.5) / points).sqrt()
     return Mixture(2 / (2 * math.pi * turns) * u[:, None] * torch.stack([u.cos(), u.sin()], 1), sigma)
 

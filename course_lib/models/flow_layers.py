@@ -6,7 +6,6 @@ beside the convolutions of the coupling networks it costs a few per cent, and so
 """
 
 import math
-from contextlib import nullcontext
 
 import torch
 import torch.nn.functional as F
@@ -32,12 +31,6 @@ def log_scale(h, kind):
         return F.logsigmoid(h + 2)
     log_s = math.log(2) * torch.tanh(h / math.log(2))
     return log_s - log_s.mean(1, keepdim=True) if kind == "volume_preserving" else log_s
-
-
-def without_autocast(x):
-    """A context without autocast on the device of x: a bijection that is rounded to half precision has no inverse."""
-    kind = x.device.type
-    return torch.autocast(kind, enabled=False) if torch.amp.is_autocast_available(kind) else nullcontext()
 
 
 class HaarSqueeze(nn.Module):

@@ -15,8 +15,9 @@ import math
 import torch
 from torch import nn
 
-from course_lib.common import check, check_batch, check_count, check_input, check_number, check_precision
-from course_lib.models.flow_layers import SCALES, Coupling, CouplingNet, FlowStep, HaarSqueeze, without_autocast
+from course_lib.common import check, check_batch, check_count, check_input, check_number, without_autocast
+from course_lib.models.conv_layers import Network
+from course_lib.models.flow_layers import SCALES, Coupling, FlowStep, HaarSqueeze
 from course_lib.models.reversible import reversible
 
 
@@ -29,7 +30,7 @@ def permutations(channels, steps, generator):
     return [*drawn, torch.argsort(total)]
 
 
-class Glow(nn.Module):
+class Glow(Network):
     """Multi-scale Glow for images [B, channels, size, size] in [0, 1], with a flat latent z [B, D], z ~ N(0, I).
 
     Args:
@@ -46,7 +47,6 @@ class Glow(nn.Module):
         super().__init__()
         check(scale in SCALES, "scale", f"one of {SCALES}", repr(scale))
         check(len(widths) > 0, "widths", "a width for each level, at least one", list(widths))
-        check(steps >= 1, "steps", "at least 1 step of flow a level", steps)
         for name, values in {"size": [size], "channels": [channels], "steps": [steps], "widths": widths}.items():
             for value in values:
                 check_count(name, value, low=1)
@@ -92,7 +92,7 @@ class Glow(nn.Module):
     def encode_with_logdet(self, x):
         """(E(x), log|det J_E(x)|), of shapes [B, D] and [B], for images x [B, C, size, size]."""
         self._check_images(x)
-        with without_autocast(x):
+        with without_autocast(x):  # rounded to half precision, a bijection has no inverse
             h, logdet, latents = x - 0.5, x.new_zeros(len(x)), []
             for squeeze, steps, split in self.stages:
                 h = squeeze(h)
@@ -146,18 +146,6 @@ class Glow(nn.Module):
         z = torch.randn(count, self.dim, generator=generator, dtype=parameter.dtype).to(parameter.device)
         return self.decode(temperature * z)
 
-    def freeze(self):
-        """For inference: no weight gradients, channels-last."""
-        return self.eval().requires_grad_(False).to(memory_format=torch.channels_last)
-
-    def mixed_precision(self, dtype):
-        """Run the coupling networks, and nothing else, in `dtype` (torch.bfloat16, torch.float16; None: as input)."""
-        check_precision(dtype)
-        for module in self.modules():
-            if isinstance(module, CouplingNet):
-                module.precision = dtype
-        return self
-
     def reversible(self, active=True):
         """Train E in a memory that does not depend on the number of steps K, a quarter slower (`models.reversible`)."""
         self.recompute = active
@@ -165,10 +153,7 @@ class Glow(nn.Module):
 
     @torch.no_grad()
     def initialize(self, x):
-        """Data-dependent initialization of every actnorm from a batch of images; marks the model as initialized.
-
-        A channel that is constant over the batch is centred, and not scaled (`ActNorm.initialize`).
-        """
+        """Data-dependent initialization of every actnorm from a batch of images (`ActNorm.initialize`)."""
         self._check_images(x)
         check_batch("x", x)
         check(len(x) > 1, "x", "at least 2 images to initialize from", len(x))

@@ -63,7 +63,7 @@ class SRCNN(Restorer):
                     conv.weight[c, c, middle, middle] = 1
 
     def restore(self, x):
-        return self.run(x)
+        return self.run(self.net, x)
 
 
 class VDSR(Restorer):
@@ -84,4 +84,4 @@ class VDSR(Restorer):
         self.net = ConvStack(channels, channels, width, depth)
 
     def restore(self, x):
-        return x + self.run(x)
+        return x + self.run(self.net, x)

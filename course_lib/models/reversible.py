@@ -7,7 +7,7 @@ price is one more run of each coupling network, and the rounding errors of the i
 
 import torch
 
-from course_lib.models.flow_layers import without_autocast
+from course_lib.common import without_autocast
 
 
 def reversible(steps, x, logdet):

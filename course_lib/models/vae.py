@@ -15,7 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from course_lib.common import check, check_count, check_input, check_number, check_precision, in_precision
+from course_lib.common import check, check_count, check_input, check_number
+from course_lib.models.conv_layers import Network
 
 SPEED = 10
 """log η is this times its parameter: Adam moves a parameter by about one learning rate a step, and η has far to go."""
@@ -50,7 +51,7 @@ def aligned_axes(mean, logvar):
     return R * Q / kappa.sqrt(), m
 
 
-class LatentModel(nn.Module):
+class LatentModel(Network):
     """p(x) = ∫ N(x; D(z), η I) N(z; 0, I) dz with an approximate posterior q(z|x), and the bound on log p(x).
 
     Subclasses give `encode_distribution(x)` → (μ, log σ²), each [B, D], `decode(z)` → x [B, ...], `dim` = D, and
@@ -78,7 +79,6 @@ class LatentModel(nn.Module):
         With `input_noise` s the encoder sees x + s ε and the distortion still x (a denoising VAE; González, Almansa &
         Tan 2021, arXiv 2103.01648). Since any q bounds log p(x), its expectation is a bound too.
         """
-        check_number("input_noise", input_noise)
         seen = x
         if input_noise:
             seen = x + input_noise * torch.randn(x.shape, generator=generator, dtype=x.dtype).to(x.device)
@@ -162,11 +162,7 @@ class VAE(LatentModel):
         beta: β > 0, the weight of the KL in `loss` (Higgins et al. 2017); 1 for the bound on log p(x).
         input_noise: standard deviation of the noise that the encoder sees in training (`terms`).
         aligned: whether the latents are those of `align`, which sets it.
-
-    Raises ValueError for sizes, widths or numbers that are none of these.
     """
-
-    precision = None
 
     def __init__(
         self,
@@ -183,14 +179,9 @@ class VAE(LatentModel):
         super().__init__()
         check(len(widths) > 0, "widths", "at least one level", list(widths))
         check(len(blocks) == len(widths), "blocks", f"{len(widths)} numbers, as widths", list(blocks))
-        for name, values, low in (
-            ("channels", [channels], 1),
-            ("dim", [dim], 1),
-            ("widths", widths, 1),
-            ("blocks", blocks, 0),
-        ):
+        for name, values in {"channels": [channels], "dim": [dim], "widths": widths, "blocks": blocks}.items():
             for value in values:
-                check_count(name, value, low)
+                check_count(name, value, low=0 if name == "blocks" else 1)
         check_count("size", size, low=2 ** len(widths))
         check_number("beta", beta, positive=True)
         check_number("input_noise", input_noise)
@@ -242,10 +233,6 @@ class VAE(LatentModel):
         """log η."""
         return SPEED * self.scaled_log_eta
 
-    def run(self, layers, h):
-        """`layers(h)`, in the precision that is set, as a tensor of the dtype of h."""
-        return in_precision(self.precision, layers, h)
-
     def encode_distribution(self, x):
         """(μ(x), log σ²(x)) of q(z|x) = N(μ, diag σ²), [B, D] each, for images x [B, C, size, size]."""
         c, s = self.config["channels"], self.config["size"]
@@ -289,14 +276,4 @@ class VAE(LatentModel):
         self.register_buffer("axes", V.to(self.start.weight))
         self.register_buffer("centre", m.to(self.start.weight))
         self.config["aligned"] = True
-        return self
-
-    def freeze(self):
-        """For inference: no weight gradients, channels-last."""
-        return self.eval().requires_grad_(False).to(memory_format=torch.channels_last)
-
-    def mixed_precision(self, dtype):
-        """Run the convolutions in `dtype` (torch.bfloat16, torch.float16; None: as input); η and the KL stay."""
-        check_precision(dtype)
-        self.precision = dtype
         return self

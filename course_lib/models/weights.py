@@ -12,7 +12,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, save
 
-from course_lib.common import replacing
+from course_lib.common import check, replacing
 from course_lib.models.denoiser import DnCNN
 from course_lib.models.glow import Glow
 from course_lib.models.regression import SRCNN, VDSR
@@ -74,37 +74,26 @@ def load_model(name="glow", device="cpu", folder=FOLDER):
 def save_model(model, name, recipe, folder=FOLDER, half=True):
     """Write the weights (in float16 by default) and `name`.json, which keeps `recipe`; returns the path of the weights.
 
-    The weights are called by their content: `name`.<first digits of the SHA-256>.safetensors. So the recipe, which is
-    renamed last, always finds the weights it speaks of: wherever a run is killed, the old pair loads, or the new one.
-    Other weights of that name, and what a killed run has left of them, are removed at the end.
-
-    Raises ValueError for a name that is no plain word, a model that `MODELS` does not list, and weights that are not
-    finite (in float16).
+    Both are on the disk before either is renamed, the recipe last. Where a run is killed between the two, `load_state`
+    refuses the pair: the SHA-256 differs. Saving again mends it.
     """
-    if not re.fullmatch(r"\w[\w-]*", name):
-        raise ValueError(f"name: expected letters, digits, _ and -, got {name!r}")
+    check(re.fullmatch(r"\w[\w-]*", name), "name", "letters, digits, _ and -", repr(name))
     kind = next((key for key, cls in MODELS.items() if type(model) is cls), None)
-    if kind is None:
-        raise ValueError(f"model: expected one of {list(MODELS)}, got a {type(model).__name__}")
+    check(kind, "model", f"one of {list(MODELS)}", f"a {type(model).__name__}")
     state = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
     if half:
         state = {k: v.to(torch.float16) if v.is_floating_point() else v for k, v in state.items()}
     broken = [k for k, v in state.items() if not v.isfinite().all()]
-    if broken:
-        raise ValueError(f"model: expected finite weights{' in float16' if half else ''}, got others in {broken[0]}")
+    check(not broken, "model", f"finite weights{' in float16' if half else ''}", f"others in {broken[:1]}")
     content = save(state)
-    digest = hashlib.sha256(content).hexdigest()
-    path = Path(folder) / f"{name}.{digest[:8]}.safetensors"
-    about = {"model": kind, "config": model.config, "file": path.name, "sha256": digest}
+    path = Path(folder) / f"{name}.safetensors"
+    about = {"model": kind, "config": model.config, "file": path.name, "sha256": hashlib.sha256(content).hexdigest()}
     text = json.dumps(about | recipe | about, indent=2, ensure_ascii=False) + "\n"
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path.parent / f"{name}.json") as described, replacing(path) as weights:
-        # Both are on the disk before either is renamed: the weights first, as the inner block ends first.
+        # The inner block ends first.
         weights.write_bytes(content)
         described.write_text(text, encoding="utf-8", newline="\n")
-    for old in path.parent.glob(f"{name}.*safetensors*"):
-        if old != path:
-            old.unlink()
     return path
 
 

@@ -74,12 +74,10 @@ def draw_batch(sets, step, recipe, rank=0, world=1):
     Args:
         sets: uint8 images [N, C, H, W] each, mixed as `share_of_sets` says; unused for a model in `DRAWN`.
     """
-    check(0 <= rank < world, "rank", f"0 to {world - 1}", rank)
     generator, count = torch.Generator().manual_seed(step_seed(step, recipe)), recipe.batch
     if recipe.model in DRAWN:
         return DRAWN[recipe.model](recipe.config, count, generator).chunk(world)[rank]
     sizes = [len(images) for images in sets]
-    check(len(sizes) > 0 and 0 not in sizes, "sets", "sets of images", sizes)
     which = torch.multinomial(share_of_sets(sizes, step, recipe), count, replacement=True, generator=generator)
     place = torch.rand(count, generator=generator)
     images = torch.stack([sets[i][int(u * sizes[i])] for i, u in zip(which.tolist(), place.tolist(), strict=True)])

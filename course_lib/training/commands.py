@@ -84,14 +84,14 @@ def recipe_of(args, out):
         key = "steps" if name == "depth" and recipe.model == "glow" else name
         check(key in known, name, f"an option of {recipe.model}", "one of another model")
         changed[key] = given[name]
-    # What no option can change tells recipes of one model apart: a checkpoint of another one is to be refused.
-    free = {*CONFIG_OPTIONS, "steps"}
-    fixed = {key: value for key, value in recipe.config.items() if key not in free}
-    checkpoint = Path(out) / CHECKPOINT
-    before = read_checkpoint(checkpoint)[0]["recipe"] if checkpoint.exists() else vars(recipe)
-    config = before["config"] | fixed | changed
+    before, checkpoint = vars(recipe), Path(out) / CHECKPOINT
+    if checkpoint.exists():
+        before = read_checkpoint(checkpoint)[0]["recipe"]
+        name = before.get("name") or args.name  # a run of a recipe of one's own has none
+        same = name == args.name and before["model"] == recipe.model
+        check(same, "name", f"the recipe of {checkpoint}, {name} ({before['model']})", args.name)
     options = {name: given[name] for name in RECIPE_OPTIONS if name in given}
-    return Recipe(**(before | options | {"model": recipe.model, "config": config}))
+    return Recipe(**(before | options | {"config": before["config"] | changed}))
 
 
 def run_train(args):

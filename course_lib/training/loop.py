@@ -33,7 +33,6 @@ class Objective(nn.Module):
 
     def __init__(self, model, kind):
         super().__init__()
-        check(kind in LOSSES, "kind", f"one of {list(LOSSES)}", repr(kind))
         self.model, self.kind = model, kind
 
     def forward(self, x):
@@ -48,7 +47,6 @@ def random_state(device):
 @torch.no_grad()
 def mean_loss(model, images, recipe):
     """Mean loss of a model on 8-bit validation images with the noise of the recipe, always the same."""
-    check(len(images) > 0, "images", "at least one image", list(images.shape))
     objective, device = Objective(model, recipe.model), next(model.parameters()).device
     with random_state(device):
         torch.manual_seed(0)
@@ -104,7 +102,7 @@ class Run:
             return False
         about, tensors = read_checkpoint(self.path)
         ours, theirs = asdict(self.recipe), asdict(self.recipe) | about["recipe"]
-        theirs["config"] = ours["config"] | theirs["config"] if theirs["model"] == ours["model"] else theirs["config"]
+        theirs["config"] = ours["config"] | theirs["config"]  # what had no name when the run began is the default
         for name in theirs:
             if name not in MAY_CHANGE and theirs[name] != ours.get(name):
                 raise ValueError(f"{name}: {self.path} has {theirs[name]}, got {ours.get(name)}; expected the same")
@@ -115,14 +113,12 @@ class Run:
         return True
 
     def begin_with(self, name):
-        """Take the weights of the package that are called `name`: of the same model, which may differ in the scale of
-        its couplings where all tensors have the same shapes. ValueError if they are another model's."""
+        """Take the weights of the package that are called `name`: tensors of the same names and shapes, as those of a
+        flow whose couplings have another scale."""
         about, state = load_state(name)
-        ours, theirs = self.recipe.config, {key: about["config"].get(key) for key in self.recipe.config}
-        shapes = {key: value.shape for key, value in self.model.state_dict().items()}
-        same = about["model"] == self.recipe.model and {**theirs, "scale": 0} == {**ours, "scale": 0}
-        same = same and shapes == {key: value.shape for key, value in state.items()}
-        check(same, "start", f"weights of {self.recipe.model} {ours}", f"{name!r}: {about['model']} {about['config']}")
+        ours, theirs = ({k: v.shape for k, v in tensors.items()} for tensors in (self.model.state_dict(), state))
+        wanted, got = f"{self.recipe.model} {self.recipe.config}", f"{about['model']} {about['config']}"
+        check(ours == theirs, "start", f"weights of {wanted}", f"{name!r}: {got}")
         self.model.load_state_dict(state)
         self.average.load_state_dict(state)
 

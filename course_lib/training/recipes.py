@@ -24,6 +24,7 @@ class Recipe:
         seed: of the model and of the batches.
         photographs: how many crops of scikit-image's photographs join the images of the folders.
         start: the weights of the package that the run starts from; by default random ones.
+        name: its key in `RECIPES`, if it is there; a run goes on under no other.
     """
 
     model: str = "glow"
@@ -40,6 +41,7 @@ class Recipe:
     seed: int = 0
     photographs: int = 0
     start: str = ""
+    name: str = ""
 
     def __post_init__(self):
         check(self.model in LOSSES, "model", f"one of {list(LOSSES)}", repr(self.model))
@@ -87,6 +89,8 @@ RECIPES = {
     "vae_jpmap": Recipe("vae", {"input_noise": 0.05}, steps=6000, lr=2e-3, clip=5.0),
 }
 """The recipe of each weight file, by its name: `python -m course_lib train NAME`."""
+for name, recipe in RECIPES.items():
+    recipe.name = name
 
 
 def learning_rate(step, recipe):
