@@ -1,6 +1,7 @@
 """The command line, `python -m course_lib COMMAND`: train, export, reproduce, figures, student and more.
 
-Only the command that was asked for is built: its options, and the function that runs it, import what they need.
+A command is a function here: its docstring is the help; it gives a parser its options, and the function of the parsed
+arguments that runs it. Only the one that was asked for is called, and imports what it needs.
 """
 
 import argparse
@@ -41,203 +42,183 @@ def build_parser(arguments):
     parser.add_argument("--traceback", action="store_true", help="show where in the code an error came from")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     asked = next((word for word in arguments if not word.startswith("-")), None)
-    for name, add_options in COMMANDS.items():
-        command = commands.add_parser(name, help=add_options.__doc__, description=add_options.__doc__)
+    for name, command in COMMANDS.items():
+        own = commands.add_parser(name, help=command.__doc__, description=command.__doc__)
         if name == asked:
-            add_options(command)
+            command(own)
     return parser
 
 
-def add_train(parser):
+def train(parser):
     """train a model on folders of images, or go on with the run in --out"""
     from course_lib.training.commands import add_train
 
     add_train(parser)
 
 
-def add_export(parser):
+def export(parser):
     """measure the averaged weights of a run and write them as a weight file of the package"""
     from course_lib.training.commands import add_export
 
     add_export(parser)
 
 
-def add_reproduce(parser):
+def reproduce(parser):
     """measure the score table (five tasks, all methods, three noise levels); goes on where it was stopped"""
-    from course_lib.studies.experiments import SIGMAS
+    from course_lib.data import face
+    from course_lib.studies import experiments
     from course_lib.studies.methods import METHODS
 
-    parser.add_argument("--data", metavar="FOLDER", help="CelebA's aligned images (img_align_celeba, or at half size)")
+    add_data(parser, "CelebA's aligned images (img_align_celeba, or at half size)")
     parser.add_argument("--quick", action="store_true", help="the astronaut, two tasks, one noise level, λ not tuned")
     add_tasks_and_methods(parser, METHODS)
-    parser.add_argument("--sigmas", nargs="+", type=float, default=SIGMAS, help="standard deviations of the noise")
+    text = "standard deviations of the noise"
+    parser.add_argument("--sigmas", nargs="+", type=float, default=experiments.SIGMAS, help=text)
     parser.add_argument("--images", type=int, default=50, help="test images (default: 50, 009751-009800)")
     parser.add_argument("--validation", type=int, default=8, help="validation images that tune λ (default: 8)")
     parser.add_argument("--weights", default="glow", help="name of the model's weight file (default: glow)")
     parser.add_argument("--out", help="the table (default: figures/scores.csv; runs/quick/scores.csv with --quick)")
     parser.add_argument("--cells", help="folder of finished cells (default: figures/cells; runs/quick)")
     add_device(parser)
-    parser.set_defaults(command=run_reproduce)
 
-
-def run_reproduce(args):
-    """Measure the table, or go on with it."""
-    from course_lib.common import choose_device
-    from course_lib.studies.experiments import experiment_on_faces, experiment_on_the_astronaut, reproduce
-
-    device, cells = choose_device(args.device), args.cells or ("runs/quick" if args.quick else FIGURES / "cells")
-    if args.quick:
-        experiment = experiment_on_the_astronaut(args.weights, device)
-        tasks, sigmas, out = ["deblurring", "inpainting_random"], [0.01], args.out or "runs/quick/scores.csv"
-    else:
-        if args.data is None:
+    def run(args):
+        if args.quick:
+            experiment = experiments.untuned_experiment(face(), args.weights, device_of(args))
+            tasks, sigmas, folder = ["deblurring", "inpainting_random"], [0.01], Path("runs/quick")
+        elif args.data is None:
             raise ValueError("data: expected --data FOLDER with CelebA's aligned images (or --quick), got none")
-        tasks, sigmas, out = args.tasks, args.sigmas, args.out or FIGURES / "scores.csv"
-        experiment = experiment_on_faces(args.data, args.weights, args.images, args.validation, device)
-    reproduce(experiment, out, cells, tasks, args.methods, sigmas)
-    print(Path(out).with_suffix(".md").read_text(encoding="utf-8"))
+        else:
+            numbers = args.images, args.validation
+            experiment = experiments.experiment_on_faces(args.data, args.weights, *numbers, device_of(args))
+            tasks, sigmas, folder = args.tasks, args.sigmas, FIGURES
+        out = Path(args.out or folder / "scores.csv")
+        cells = args.cells or (folder if args.quick else folder / "cells")
+        experiments.reproduce(experiment, out, cells, tasks, args.methods, sigmas)
+        print(out.with_suffix(".md").read_text(encoding="utf-8"))
+
+    parser.set_defaults(command=run)
 
 
-def add_couplings(parser):
+def couplings(parser):
     """compare runs of `train glow --scale …` on validation images: bits/dim, and reconstructions"""
-    parser.add_argument("runs", nargs="+", metavar="RUN_FOLDER")
-    parser.add_argument("--data", required=True, metavar="FOLDER", help="CelebA's aligned images")
-    parser.add_argument("--images", type=int, default=8, help="validation images (default: 8)")
-    add_out_and_cells(parser, FIGURES / "couplings.csv", "runs/couplings")
-    parser.set_defaults(command=run_couplings)
-
-
-def run_couplings(args):
-    """Measure the comparison, or go on with it."""
     from course_lib.studies.couplings import compare_couplings
 
-    rows = compare_couplings(args.runs, args.data, args.out, args.cells, args.images)
-    print(f"{args.out}: {len(rows)} rows")
+    parser.add_argument("runs", nargs="+", metavar="RUN_FOLDER")
+    add_data(parser, "CelebA's aligned images", required=True)
+    parser.add_argument("--images", type=int, default=8, help="validation images (default: 8)")
+    add_out_and_cells(parser, FIGURES / "couplings.csv", "runs/couplings")
+    measuring(parser, lambda args: compare_couplings(args.runs, args.data, args.out, args.cells, args.images))
 
 
-def add_domains(parser):
+def domains(parser):
     """measure the five tasks on photographs without faces, with the faces' λ; goes on where it was stopped"""
-    from course_lib.studies.domains import DOMAIN_METHODS
+    from course_lib.studies.domains import DOMAIN_METHODS, measure_domains, measure_likelihood
 
     add_tasks_and_methods(parser, DOMAIN_METHODS)
     parser.add_argument("--crops", type=int, default=1, help="squares of each photograph, where they fit (default: 1)")
     add_out_and_cells(parser, FIGURES / "ood_scores.csv", FIGURES / "ood_cells")
-    text = "CelebA's aligned images: also write ood_likelihood.csv beside --out, for faces and photographs"
-    parser.add_argument("--data", metavar="FOLDER", help=text)
+    add_data(parser, "CelebA's aligned images: also write ood_likelihood.csv beside --out, for faces and photographs")
     add_device(parser)
-    parser.set_defaults(command=run_domains)
+
+    def measure(args):
+        if args.data:
+            measure_likelihood(Path(args.out).with_name("ood_likelihood.csv"), args.data)
+        return measure_domains(args.out, args.cells, args.tasks, args.methods, args.crops, device_of(args))
+
+    measuring(parser, measure)
 
 
-def run_domains(args):
-    """Measure the table of photographs, or go on with it; first the likelihoods, where there are faces."""
-    from course_lib.common import choose_device
-    from course_lib.studies.domains import measure_domains, measure_likelihood
-
-    if args.data:
-        measure_likelihood(Path(args.out).with_name("ood_likelihood.csv"), args.data)
-    device = choose_device(args.device)
-    rows = measure_domains(args.out, args.cells, args.tasks, args.methods, args.crops, device=device)
-    print(f"{args.out}: {len(rows)} rows")
-
-
-def add_coverage(parser):
+def coverage(parser):
     """measure how often the intervals of the VAE's posterior cover, on its own faces and on real ones"""
-    parser.add_argument("--data", metavar="FOLDER", required=True, help="CelebA's aligned images")
-    parser.add_argument("--images", type=int, default=20, help="faces of each kind (default: 20)")
-    add_out_and_cells(parser, FIGURES / "coverage.csv", "runs/coverage")
-    parser.set_defaults(command=run_coverage)
-
-
-def run_coverage(args):
-    """Measure the table of coverages, or go on with it."""
     from course_lib.studies.coverage import measure_coverage
 
-    rows = measure_coverage(args.out, args.data, args.cells, args.images)
-    print(f"{args.out}: {len(rows)} rows")
+    add_data(parser, "CelebA's aligned images", required=True)
+    parser.add_argument("--images", type=int, default=20, help="faces of each kind (default: 20)")
+    add_out_and_cells(parser, FIGURES / "coverage.csv", "runs/coverage")
+    measuring(parser, lambda args: measure_coverage(args.out, args.data, args.cells, args.images))
 
 
-def add_sweeps(parser):
+def sweeps(parser):
     """restore the astronaut with λ below and above the tuned one, by every method; goes on where it was stopped"""
-    from course_lib.studies.sweeps import SWEEP_METHODS
+    from course_lib.studies.sweeps import SWEEP_METHODS, measure_sweeps
 
     add_tasks_and_methods(parser, SWEEP_METHODS)
     add_out_and_cells(parser, FIGURES / "lambda_sweep.csv", FIGURES / "lambda_cells")
     add_device(parser)
-    parser.set_defaults(command=run_sweeps)
+    measuring(parser, lambda args: measure_sweeps(args.out, args.cells, args.tasks, args.methods, device_of(args)))
 
 
-def run_sweeps(args):
-    """Measure the sweeps, or go on with them."""
-    from course_lib.common import choose_device
-    from course_lib.studies.sweeps import measure_sweeps
+def figures(parser):
+    """draw what README shows: the gallery, the scores beside the published ones, the map of the course, the rooms"""
+    from course_lib.common import write_text
+    from course_lib.studies.figures import read_runs, stamp_runs, write_figures
 
-    device = choose_device(args.device)
-    rows = measure_sweeps(args.out, args.cells, args.tasks, args.methods, device=device)
-    print(f"{args.out}: {len(rows)} rows")
-
-
-def add_figures(parser):
-    """draw what README shows: the gallery, the scores beside the published ones, the map of the course"""
     parser.add_argument("--out", default=FIGURES, help="folder of the pictures (default: figures)")
     add_device(parser)
-    parser.set_defaults(command=run_figures)
+
+    def run(args):
+        paths = write_figures(args.out, NOTEBOOKS, device_of(args))
+        if README.exists():
+            write_text(README, stamp_runs(README.read_text(encoding="utf-8"), read_runs()))
+        print(*paths, sep="\n")
+
+    parser.set_defaults(command=run)
 
 
-def run_figures(args):
-    """Draw the pictures of README from the score table that is there, and stamp what a run takes into its map."""
-    from course_lib.common import choose_device, write_text
-    from course_lib.studies.figures import read_runs, stamp_runs, write_figures
-    from course_lib.studies.store import read_table
-
-    paths = write_figures(args.out, read_table("scores"), NOTEBOOKS, choose_device(args.device))
-    if README.exists():
-        write_text(README, stamp_runs(README.read_text(encoding="utf-8"), read_runs()))
-    print(*paths, sep="\n")
-
-
-def add_student(parser):
+def student(parser):
     """write every notebook without solutions and outputs"""
+    from course_lib.tools.student import nbgrader_version, student_version, write_versions
+
     parser.add_argument("out", metavar="FOLDER", help="where to; made if need be")
     text = "with nbgrader's metadata: a source for `nbgrader generate_assignment`, solutions marked to be cut out"
     parser.add_argument("--nbgrader", action="store_true", help=text)
     parser.add_argument("--notebooks", metavar="FOLDER", default=NOTEBOOKS, help="default: notebooks/ of the course")
-    parser.set_defaults(command=run_student)
+
+    def run(args):
+        paths = write_versions(args.notebooks, args.out, nbgrader_version if args.nbgrader else student_version)
+        print(f"{args.out}: {len(paths)} notebooks, {paths[0].stem} to {paths[-1].stem}")
+
+    parser.set_defaults(command=run)
 
 
-def run_student(args):
-    """Write the notebooks of a class."""
-    from course_lib.tools.student import nbgrader_version, student_version, write_versions
-
-    version = nbgrader_version if args.nbgrader else student_version
-    paths = write_versions(args.notebooks, args.out, version)
-    print(f"{args.out}: {len(paths)} notebooks, {paths[0].stem} to {paths[-1].stem}")
-
-
-def add_links(parser):
+def links(parser):
     """stamp badges, and lines that install the course on Colab, into every notebook, as pyproject.toml has them"""
-    parser.set_defaults(command=run_links)
-
-
-def run_links(args):
-    """Stamp the notebooks."""
     from course_lib.tools.links import repository, stamp_all
 
-    changed = stamp_all(NOTEBOOKS)
-    print(f"{repository()}: {', '.join(path.stem for path in changed) or 'no notebook'} changed")
+    def run(args):
+        changed = stamp_all(NOTEBOOKS)
+        print(f"{repository()}: {', '.join(path.stem for path in changed) or 'no notebook'} changed")
+
+    parser.set_defaults(command=run)
 
 
-def add_tidy(parser):
+def tidy(parser):
     """take the time stamps out of executed notebooks, and store large pictures in 256 colours"""
-    parser.add_argument("paths", nargs="+", metavar="NOTEBOOK")
-    parser.set_defaults(command=run_tidy)
-
-
-def run_tidy(args):
-    """Tidy notebooks in place."""
     from course_lib.tools.tidy import tidy_files
 
-    for path, size in zip(args.paths, tidy_files(args.paths), strict=True):
-        print(f"{Path(path).stem}: {size / 1e6:.2f} MB")
+    parser.add_argument("paths", nargs="+", metavar="NOTEBOOK")
+
+    def run(args):
+        for path, size in zip(args.paths, tidy_files(args.paths), strict=True):
+            print(f"{Path(path).stem}: {size / 1e6:.2f} MB")
+
+    parser.set_defaults(command=run)
+
+
+COMMANDS = {
+    command.__name__: command
+    for command in (train, export, reproduce, couplings, domains, coverage, sweeps, figures, student, links, tidy)
+}
+
+
+def measuring(parser, measure):
+    """The command runs a study: `measure(args)` writes its table to --out and returns it."""
+    parser.set_defaults(command=lambda args: print(f"{args.out}: {len(measure(args))} rows"))
+
+
+def add_data(parser, text, **options):
+    """--data."""
+    parser.add_argument("--data", metavar="FOLDER", help=text, **options)
 
 
 def add_tasks_and_methods(parser, methods):
@@ -260,21 +241,11 @@ def add_device(parser):
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
 
 
-COMMANDS = {
-    "train": add_train,
-    "export": add_export,
-    "reproduce": add_reproduce,
-    "couplings": add_couplings,
-    "domains": add_domains,
-    "coverage": add_coverage,
-    "sweeps": add_sweeps,
-    "figures": add_figures,
-    "student": add_student,
-    "links": add_links,
-    "tidy": add_tidy,
-}
-"""Each command's function that adds its options to its parser, and the function that runs it; its docstring is the
-help."""
+def device_of(args):
+    """The device that --device asks for."""
+    from course_lib.common import choose_device
+
+    return choose_device(args.device)
 
 
 def take_as_interrupt(*names):

@@ -15,7 +15,7 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 from matplotlib.path import Path
 from matplotlib.ticker import NullFormatter, ScalarFormatter
 
-from course_lib.common import check, check_count, check_images, check_number
+from course_lib.common import check, check_count, check_images
 
 COLORS = {
     "analysis": "#D55E00",
@@ -71,8 +71,6 @@ def stretch(u):
     """A measurement or an image [B, C, H, W] of any range, each shifted and scaled to [0, 1] for display. A row of m
     numbers (H = 1) is folded into ⌈√m⌉ columns, the last ones of the rectangle 0; the columns of a tall picture are
     repeated, as often as fits.
-
-    Raises ValueError for another shape.
     """
     check_images("u", u)
     low, high = u.amin((1, 2, 3), keepdim=True), u.amax((1, 2, 3), keepdim=True)
@@ -122,7 +120,6 @@ def curves(series, xlabel, ylabel, x=None, log=(), colors=None, size=(6, 3.4), t
         log: axes on a logarithmic scale, of "x", "y". colors: {label: colour}; else `COLORS` by label, else the cycle.
         levels: {label: value}, horizontal dashed lines.
     """
-    check(set(log) <= {"x", "y"}, "log", "axes of 'x', 'y'", log)
     figure, axis = plt.subplots(figsize=size, layout="constrained")
     colors = COLORS | (colors or {})
     for label, values in series.items():
@@ -142,7 +139,6 @@ def curves(series, xlabel, ylabel, x=None, log=(), colors=None, size=(6, 3.4), t
 
 def plain_ticks(axis, name="x"):
     """Write the ticks of a logarithmic axis as plain numbers."""
-    check(name in ("x", "y"), "name", "'x' or 'y'", repr(name))
     ticks = getattr(axis, f"{name}axis")
     ticks.set_major_formatter(ScalarFormatter())
     ticks.set_minor_formatter(NullFormatter())
@@ -178,8 +174,6 @@ class Schematic:
     """
 
     def __init__(self, width, height):
-        check_number("width", width, positive=True)
-        check_number("height", height, positive=True)
         self.width, self.height, self.alt, self.caption = width, height, "", ""
         self.figure = plt.figure(figsize=(width, height), facecolor="white")
         self.axis = self.figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(0, height))

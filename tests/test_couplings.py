@@ -1,6 +1,7 @@
 """The comparison of couplings on two small runs: the table's columns, and what its numbers mean."""
 
 import csv
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from PIL import Image
 from test_reconstruction import small_flow
 
 from course_lib.studies import couplings
-from course_lib.studies.couplings import COUPLING_COLUMNS, PROBLEMS, best_by_psnr, compare_couplings, measure_problem
+from course_lib.studies.couplings import COUPLING_COLUMNS, PROBLEMS, compare_couplings, measure_problem
 from course_lib.training import Recipe, train
 
 
@@ -49,13 +50,17 @@ def test_two_runs_become_a_table(folder, tmp_path, monkeypatch):
 def test_gradients_are_on_while_results_are_looked_at():
     """One row after the other: whoever reads them may go on to differentiate."""
     flow = small_flow().float()
-    rows = measure_problem("denoising", 0.1, flow, torch.rand(1, 3, 8, 8))
-    assert [name for name, *_ in rows] == ["tv", "synthesis", "analysis", "map"]
-    for _ in measure_problem("denoising", 0.1, flow, torch.rand(1, 3, 8, 8)):
+    methods = []
+    for name, *_ in measure_problem("denoising", 0.1, flow, torch.rand(1, 3, 8, 8)):
+        methods.append(name)
         assert torch.is_grad_enabled()
+    assert methods == ["tv", "synthesis", "analysis", "map"]
 
 
-def test_the_better_lam_is_taken():
-    truth = torch.full((1, 3, 4, 4), 0.5)
-    lam, image = best_by_psnr(lambda lam: truth + lam, (0.3, 0.1, 0.2), truth)
-    assert lam == 0.1 and torch.equal(image, truth + 0.1)
+def test_the_better_lam_is_taken(monkeypatch):
+    truth, lam = torch.full((1, 3, 8, 8), 0.5), couplings.bayesian(0.1)
+    off = {lam: 0.02, lam / 4: 0.01}
+    shift = {"map": lambda y, A, model, lam, tv: SimpleNamespace(x=truth + off[lam])}
+    monkeypatch.setattr(couplings, "COUPLING_METHODS", shift)
+    _, (name, best, score, _) = measure_problem("denoising", 0.1, small_flow().float(), truth)
+    assert (name, best) == ("map", lam / 4) and score == pytest.approx(40, abs=0.01)

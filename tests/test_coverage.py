@@ -26,11 +26,6 @@ def test_intervals_of_a_gaussian_cover_what_their_width_says(level, scale):
     assert found == pytest.approx(math.erf(width / scale / math.sqrt(2)), abs=0.02)
 
 
-def test_a_level_out_of_range_is_named():
-    with pytest.raises(ValueError, match="level"):
-        coverage.coverage(normal(9, 2), normal(2), -0.5)
-
-
 QUICK = {"method": "hmc", "chains": 2, "burn": 60, "steps": 60, "thin": 1}
 
 

@@ -35,11 +35,6 @@ def test_stretch_widens_a_tall_picture():
     assert torch.equal(plots.stretch(u)[..., [0, 9]], u / 19) and plots.stretch(u).shape == (1, 1, 10, 10)
 
 
-def test_stretch_names_what_is_wrong():
-    with pytest.raises(ValueError, match=r"u: expected shape \[B, C, H, W\], got \[3, 4\]"):
-        plots.stretch(torch.ones(3, 4))
-
-
 def extents(schematic):
     """[(words, their rectangle in inches (x0, y0, x1, y1)), …] of all texts of a schematic, as they are drawn."""
     schematic.figure.canvas.draw()

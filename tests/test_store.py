@@ -9,7 +9,16 @@ import torch
 from course_lib.data import PHOTOGRAPHS, photograph
 from course_lib.metrics import psnr
 from course_lib.studies import FIGURES
-from course_lib.studies.store import FACE_CELLS, PHOTOGRAPH_CELLS, SWEEP_CELLS, Store, in_order, read_table, write_table
+from course_lib.studies.store import (
+    FACE_CELLS,
+    PHOTOGRAPH_CELLS,
+    SWEEP_CELLS,
+    WRITTEN_BY,
+    Store,
+    in_order,
+    read_table,
+    write_table,
+)
 
 
 @pytest.fixture
@@ -17,7 +26,7 @@ def store(tmp_path):
     return Store(tmp_path / "cells", "reproduce")
 
 
-def fill(store, keys, setups, stop=None):
+def fill(store, keys, setups, stop=None, known=()):
     """What `fill` has measured, in this order, and what it has written."""
     measured, written = [], []
 
@@ -31,7 +40,7 @@ def fill(store, keys, setups, stop=None):
         written.append([tuple(record["key"]) for record in records])
 
     try:
-        store.fill(keys, lambda *key: setups[key], measure, write)
+        store.fill(keys, lambda *key: setups[key], measure, write, known)
     except KeyboardInterrupt:
         assert stop is not None
     return measured, written
@@ -43,7 +52,17 @@ def test_a_study_that_was_stopped_goes_on(store):
     assert fill(store, keys, setups, stop=keys[2]) == (keys[:2], [keys[:1], keys[:2]])
     names = sorted(path.name for path in store.folder.iterdir())
     assert names == ["sr2-map-0.json", "sr2-tv-0.01.json"]
-    assert fill(store, keys, setups) == (keys[2:], [keys[:1], keys[:2], keys])
+    assert fill(store, keys, setups) == (keys[2:], [keys, keys])
+    assert fill(store, keys, setups) == ([], [keys])
+
+
+def test_a_part_that_is_measured_leaves_the_rest_of_the_table(store):
+    """Only what was measured with another setup falls out of it."""
+    keys = [("sr2", "tv"), ("sr2", "map"), ("sr4", "tv")]
+    setups = {key: {"lam": 0.1} for key in keys}
+    assert fill(store, keys[:2], setups, known=keys) == (keys[:2], [keys[:1], keys[:2], keys[:2]])
+    assert fill(store, keys[2:], setups, known=keys) == (keys[2:], [keys, keys])
+    assert fill(store, keys[2:], setups | {keys[0]: {"lam": 0.2}}, known=keys) == ([], [keys[1:]])
 
 
 def test_a_cell_of_another_setup_is_measured_again(store):
@@ -55,14 +74,13 @@ def test_a_cell_of_another_setup_is_measured_again(store):
 
 def test_a_record_is_read_as_it_was_measured(store):
     record = {"psnr": [1 / 3, 1e-300, 27.415384292602539], "lam": None, "domains": ["ciel bleu", "É"]}
-    measured = store.cell(("a",), {}, lambda key: (record, None))
-    assert measured == store.read("a") == record | {"setup": {}} == store.cell(("a",), {}, None)
-    assert store.records() == [measured]
+    store.keep(("a",), record | {"setup": {}}, None)
+    assert store.read("a") == record | {"setup": {}} == store.kept(("a",), {}) and store.records() == [store.read("a")]
 
 
 def test_pictures_are_those_that_were_kept(store):
     images = torch.cat([photograph(name) for name in PHOTOGRAPHS])
-    store.cell(("sr2", "tv"), {}, lambda *key: ({}, images))
+    store.keep(("sr2", "tv"), {}, images)
     found = store.pictures("sr2", "tv")
     assert found.shape == images.shape and psnr(found, images).min() > 30
 
@@ -93,6 +111,7 @@ def test_numbers_of_a_table_have_four_digits_and_nothing_stands_for_none(tmp_pat
 
 
 def test_a_table_that_is_missing_says_what_writes_it(tmp_path):
+    assert {path.stem for path in FIGURES.glob("*.csv")} == set(WRITTEN_BY)
     with pytest.raises(FileNotFoundError, match=r"coverage.csv does not exist; `python -m course_lib coverage` writes"):
         read_table("coverage", tmp_path)
     with pytest.raises(FileNotFoundError, match=r"scorse.csv does not exist; known are .*scores"):

@@ -5,42 +5,17 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent / "course_lib"
-ROOMS = [
-    ["common"],
-    ["metrics"],
-    ["operators"],
-    ["regularizers"],
-    ["solvers"],
-    ["models"],
-    ["data"],
-    ["reconstruction"],
-    ["training"],
-    ["plots"],
-    ["lab"],
-    ["studies"],
-    ["tools"],
-    ["__main__"],
-]
-"""From the ground up: a room imports only from rooms above its own line."""
+from course_lib.studies.figures import ROOMS, imported_by
 
-RANK = {name: rank for rank, rooms in enumerate(ROOMS) for name in rooms}
+ROOT = Path(__file__).parent.parent / "course_lib"
+RANK = {room: rank for rank, room in enumerate(ROOMS)}
+"""From the ground up: a room imports only from those before it."""
+
 MODULES = sorted(ROOT.rglob("*.py"))
 
 
 def name_of(path):
     return ".".join(path.relative_to(ROOT).with_suffix("").parts)
-
-
-def imported_by(tree):
-    """(room, module) of the course that a module imports, anywhere in its text."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module == "course_lib":
-            yield from ((alias.name, alias.name) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("course_lib."):
-            module = node.module.removeprefix("course_lib.")
-            yield module.split(".")[0], module
-            yield from ((module.split(".")[0], f"{module}.{alias.name}") for alias in node.names)
 
 
 @pytest.mark.parametrize("path", [p for p in MODULES if p.name != "__init__.py"], ids=name_of)

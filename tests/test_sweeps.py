@@ -12,7 +12,6 @@ from test_reconstruction import small_flow
 from course_lib import __main__, data
 from course_lib.data import observe
 from course_lib.studies import experiments, sweeps
-from course_lib.studies.experiments import Experiment
 from course_lib.studies.methods import METHODS
 from course_lib.studies.scores import tuned_lams
 from course_lib.studies.store import SWEEP_CELLS, Store, read_table
@@ -23,12 +22,9 @@ def face(monkeypatch):
     """A small face, a small flow, and its tasks."""
     x = torch.nn.functional.avg_pool2d(data.face(), 8)
     monkeypatch.setattr(experiments, "make_task", small_task)
-    monkeypatch.setattr(sweeps, "experiment_on_the_astronaut", lambda weights, device: small(x))
+    monkeypatch.setattr(experiments, "load_model", lambda name, device: small_flow().float())
+    monkeypatch.setattr(sweeps, "face", lambda: x)
     return x
-
-
-def small(x):
-    return Experiment(small_flow().float(), x, x[:0], 1)
 
 
 def measure(folder, methods=("bicubic", "tv"), tasks=("deblurring", "sr2")):
@@ -49,8 +45,9 @@ def test_a_sweep_has_a_row_for_each_factor_and_goes_on(face, tmp_path, monkeypat
     assert list(stored["sr2", "tv"]["lam"]) == pytest.approx(wanted, rel=1e-3)
     (row,) = stored["sr2", "bicubic"].itertuples()
     assert np.isnan(row.lam) and row.factor == 1 and row.psnr > 15
-    monkeypatch.setattr(sweeps, "tuned_lams", lambda sigma: dict.fromkeys([("sr2", "tv")], 0.5))
-    measure(tmp_path, ("tv",), ("sr2",))
+    lams = tuned_lams(sweeps.SIGMA) | {("sr2", "tv"): 0.5}
+    monkeypatch.setattr(sweeps, "tuned_lams", lambda sigma: lams)
+    assert len(measure(tmp_path, ("tv",), ("sr2",))) == len(rows), "of all that was measured, not of this pair alone"
     assert measured[1:] == [("sr2", "tv")] and json.loads(path.read_text())["setup"]["lam"] == 0.5
 
 
@@ -65,11 +62,6 @@ def test_a_row_is_the_method_with_its_lam(face, tmp_path):
         assert sweeps.ssim(found, face).item() == pytest.approx(row.ssim, abs=1e-3)
         assert sweeps.psnr(picture[None], found).item() > 30
     assert kept["psnr"].round(2).nunique() == 5
-
-
-def test_a_method_of_another_table_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="methods: expected some of"):
-        measure(tmp_path, ("posterior_mean",))
 
 
 def test_the_table_of_the_course_is_complete_and_has_its_pictures(stored):
@@ -117,14 +109,12 @@ def test_the_figure_without_lam_and_of_a_method_that_does_not_apply(stored):
     assert draw(stored, method="bicubic", factor=100.0).axes[4].get_title() == "no λ"
     (words,) = draw(stored, "deblurring", "bicubic").axes[2].texts
     assert "does not" in words.get_text()
-    with pytest.raises(ValueError, match="factor: expected one of"):
-        draw(stored, factor=3.0)
 
 
 def test_the_command_hands_its_options_on(tmp_path, monkeypatch, capsys):
     calls = []
-    monkeypatch.setattr(sweeps, "measure_sweeps", lambda *args, **options: calls.append((args, options)) or [0, 1])
+    monkeypatch.setattr(sweeps, "measure_sweeps", lambda *args: calls.append(args) or [0, 1])
     options = ["--tasks", "sr2", "--methods", "tv", "--cells", "c", "--device", "cpu"]
     assert __main__.main(["sweeps", "--out", str(tmp_path / "a.csv"), *options]) == 0
-    assert calls == [((str(tmp_path / "a.csv"), "c", ["sr2"], ["tv"]), {"device": torch.device("cpu")})]
+    assert calls == [(str(tmp_path / "a.csv"), "c", ["sr2"], ["tv"], torch.device("cpu"))]
     assert "a.csv: 2 rows" in capsys.readouterr().out

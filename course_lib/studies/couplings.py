@@ -32,28 +32,25 @@ COUPLING_METHODS = {
 """All have 50 evaluations of L-BFGS; analysis and MAP start at the TV image, synthesis at z0 = 0."""
 
 
-def best_by_psnr(reconstruct, lams, truth):
-    """(λ, x̂) of the λ with the largest mean PSNR."""
-    tried = [(lam, reconstruct(lam)) for lam in lams]
-    return max(tried, key=lambda pair: psnr(pair[1].clamp(0, 1), truth).mean().item())
+def score(image, truth):
+    """The mean PSNR."""
+    return psnr(image.clamp(0, 1), truth).mean().item()
 
 
 def measure_problem(task, sigma, model, truth):
-    """Rows (method, λ, PSNR, ‖E(x̂)‖²/d) of a flow on images; λ is the better of σ²/2 and σ²/8."""
+    """Rows (method, λ, PSNR, ‖E(x̂)‖²/d) of a flow on images; of σ²/2 and σ²/8, λ is the one of the larger PSNR."""
     A = (Identity() if task == "denoising" else make_task(task, truth.shape[-1])).to(truth.device)
     y = observe(truth, A, sigma, range(1_000_000, 1_000_000 + len(truth)))
-    found = {"tv": best_by_psnr(lambda lam: primal_dual(y, A, TV(), lam).x, (0.1 * sigma, 0.3 * sigma, sigma), truth)}
-    start = found["tv"][1]
+    tried = {"tv": {lam: primal_dual(y, A, TV(), lam).x for lam in (0.1 * sigma, 0.3 * sigma, sigma)}}
+    tv = max(tried["tv"].values(), key=lambda image: score(image, truth))
     for name, method in COUPLING_METHODS.items():
-
-        def reconstruct(lam, method=method):
-            return method(y, A, model, lam, start).x
-
-        found[name] = best_by_psnr(reconstruct, (bayesian(sigma), bayesian(sigma) / 4), truth)
-    with torch.no_grad():
-        latents = {name: model.encode(image).square().mean().item() for name, (_, image) in found.items()}
-    scores = {name: psnr(image.clamp(0, 1), truth).mean().item() for name, (_, image) in found.items()}
-    return [(name, lam, scores[name], latents[name]) for name, (lam, _) in found.items()]
+        tried[name] = {lam: method(y, A, model, lam, tv).x for lam in (bayesian(sigma), bayesian(sigma) / 4)}
+    rows = []
+    for name, images in tried.items():
+        lam, image = max(images.items(), key=lambda pair: score(pair[1], truth))
+        with torch.no_grad():
+            rows.append((name, lam, score(image, truth), model.encode(image).square().mean().item()))
+    return rows
 
 
 def compare_couplings(runs, folder, path, cells="runs/couplings", images=8):

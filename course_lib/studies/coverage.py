@@ -41,7 +41,6 @@ def coverage(samples, truth, level):
     """The share of the values `truth` [N] inside the central intervals of `level` of their `samples` [S, N]."""
     check_number("level", level, positive=True)
     check(level < 1, "level", "a share below 1", level)
-    check(samples.shape[1:] == truth.shape, "samples", f"shape [S, {str(list(truth.shape))[1:]}", samples.shape)
     low, high = samples.quantile((1 - level) / 2, 0), samples.quantile((1 + level) / 2, 0)
     return ((truth >= low) & (truth <= high)).double().mean().item()
 
@@ -88,18 +87,15 @@ def by_level(record):
 
 def own_faces(model, count, seed=0):
     """Faces that a VAE has drawn, x = D(z) + √η ε, [count, 3, 64, 64]."""
-    check_count("count", count, low=1)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         x = model.decode(torch.randn(count, model.dim, generator=generator))
     return x + model.eta.sqrt().item() * torch.randn(x.shape, generator=generator)
 
 
-def measure_coverage(path, folder, cells="runs/coverage", count=20, options=HMC):
+def measure_coverage(path, folder, cells="runs/coverage", count=20):
     """Measure a VAE's own faces, the first `count` test faces of CelebA in a folder, and these once more with `TEMPER`:
     a cell each. After each one, `coverage.csv` is written to `path`, a DataFrame.
-
-    Raises ValueError for a count below 1, FileNotFoundError for a folder without images.
     """
     check_count("count", count, low=1)
     model, sha = load_model("vae"), describe("vae")["sha256"]
@@ -107,11 +103,11 @@ def measure_coverage(path, folder, cells="runs/coverage", count=20, options=HMC)
     groups = {"own": (own_faces(model, count), 1.0), "real": (faces, 1.0), "tempered": (faces, TEMPER)}
 
     def setup(name):
-        return {"weights": sha, "images": len(groups[name][0]), "sigma": SIGMA, "temper": groups[name][1]} | options
+        return {"weights": sha, "images": len(groups[name][0]), "sigma": SIGMA, "temper": groups[name][1]} | HMC
 
     def measure(name):
         x, temper = groups[name]
-        return {"faces": name} | measure_faces(x, model, temper, options=options), None
+        return {"faces": name} | measure_faces(x, model, temper), None
 
     def write(records):
         return write_table(path, [row for record in records for row in by_level(record)], COVERAGE_COLUMNS)

@@ -12,11 +12,11 @@ import pandas as pd
 import torch
 from PIL import Image
 
-from course_lib.common import check, check_calls, check_count, check_images
+from course_lib.common import check_count
 from course_lib.data import PHOTOGRAPHS, TASKS, load_folder, to_float, whole_photograph
 from course_lib.metrics import psnr, ssim
-from course_lib.models.weights import describe, load_model
-from course_lib.studies.experiments import SIGMA, Experiment, applicable
+from course_lib.models.weights import load_model
+from course_lib.studies.experiments import SIGMA, applicable, untuned_experiment
 from course_lib.studies.scores import SCORE_COLUMNS, tuned_lams
 from course_lib.studies.store import PHOTOGRAPH_CELLS, Store, in_order, write_table
 
@@ -44,7 +44,6 @@ def boxes(name, most=1):
     """Squares of a photograph that don't overlap: that of `PHOTOGRAPHS`, and up to `most` - 1 others of its size that
     fit beside it, the nearest first; the face has one. A list of (left, top, right, bottom)."""
     check_count("most", most, low=1)
-    check(name in PHOTOGRAPHS, "name", f"one of {sorted(PHOTOGRAPHS)}", repr(name))
     source, (left, top, right, bottom) = PHOTOGRAPHS[name]
     (width, height), side = whole_photograph(source).size, right - left
     columns = range(-(left // side), (width - right) // side + 1)
@@ -54,29 +53,25 @@ def boxes(name, most=1):
     return [(left + i * side, top + j * side, right + i * side, bottom + j * side) for i, j in moves[:most]]
 
 
-def photographs(most=1, size=64):
-    """(names [N], images [N, 3, size, size]): every photograph of `PHOTOGRAPHS`, with its `boxes`."""
-    check_count("size", size, low=1)
+def photographs(most=1):
+    """(names [N], images [N, 3, 64, 64]): every photograph of `PHOTOGRAPHS`, with its `boxes`."""
     names, images = [], []
     for name, (source, _) in PHOTOGRAPHS.items():
         for box in boxes(name, most):
-            cut = whole_photograph(source).crop(box).resize((size, size), Image.Resampling.BICUBIC)
+            cut = whole_photograph(source).crop(box).resize((64, 64), Image.Resampling.BICUBIC)
             images.append(to_float(torch.from_numpy(np.array(cut)).permute(2, 0, 1)))
             names.append(name)
     return names, torch.stack(images)
 
 
-def measure_domains(
-    path, cells=PHOTOGRAPH_CELLS.folder, tasks=TASKS, methods=DOMAIN_METHODS, most=1, weights="glow", device="cpu"
-):
+def measure_domains(path, cells=PHOTOGRAPH_CELLS.folder, tasks=TASKS, methods=DOMAIN_METHODS, most=1, device="cpu"):
     """Measure cells, and after each one write `ood_scores.csv` to `path`: a row a (domain, task, method), a DataFrame.
 
     Args:
-        cells: folder of the cells. most: squares of each photograph (`boxes`). weights: name of a flow's file.
+        cells: folder of the cells. most: squares of each photograph (`boxes`).
     """
-    pairs, lams, (names, images) = applicable(tasks, methods, DOMAIN_METHODS), tuned_lams(SIGMA), photographs(most)
-    model, sha, images = load_model(weights, device), describe(weights)["sha256"], images.to(device)
-    experiment = Experiment(model, images, images[:0], len(images), sha)
+    pairs, lams, (names, images) = applicable(tasks, methods), tuned_lams(SIGMA), photographs(most)
+    experiment = untuned_experiment(images, device=device)
 
     def setup(task, method):
         return {"weights": experiment.weights_of(method), "images": len(names), "lam": lams[task, method]}
@@ -86,11 +81,10 @@ def measure_domains(
 
     def write(records):
         rows = pd.DataFrame(row for record in records for row in by_domain(record))
-        return write_table(
-            path, in_order(rows, domain=dict.fromkeys(names), task=TASKS, method=methods), DOMAIN_COLUMNS
-        )
+        rows = in_order(rows, domain=dict.fromkeys(names), task=TASKS, method=DOMAIN_METHODS)
+        return write_table(path, rows, DOMAIN_COLUMNS)
 
-    return Store(cells, "domains").fill(pairs, setup, measure, write)
+    return Store(cells, "domains").fill(pairs, setup, measure, write, applicable(TASKS, DOMAIN_METHODS))
 
 
 def measure_photographs(experiment, names, task, method, lam):
@@ -106,17 +100,10 @@ def measure_photographs(experiment, names, task, method, lam):
 
 def by_domain(record):
     """The rows of `scores.csv`'s form that a cell gives, one a domain."""
-    images = pd.DataFrame(
-        {"psnr": record["psnr"], "ssim": record["ssim"], "objective": record["objective"] or math.nan}
-    )
-    for name, those in images.groupby(record["domains"], sort=False):
-        mean, spread = those.mean(), those.std(ddof=0)
-        yield record | {
-            "domain": name,
-            "images": len(those),
-            **{"psnr_mean": mean["psnr"], "psnr_std": spread["psnr"]},
-            **{"ssim_mean": mean["ssim"], "ssim_std": spread["ssim"], "objective_mean": mean["objective"]},
-        }
+    columns = {"psnr": record["psnr"], "ssim": record["ssim"], "objective": record["objective"] or math.nan}
+    for name, images in pd.DataFrame(columns).groupby(record["domains"], sort=False):
+        means, spreads = images.mean().add_suffix("_mean"), images.std(ddof=0).add_suffix("_std")
+        yield record | {"domain": name, "images": len(images)} | means.to_dict() | spreads.to_dict()
 
 
 def png_bits(images):
@@ -124,8 +111,6 @@ def png_bits(images):
 
     Serrà et al. (2020, arXiv 1909.11480) compare a likelihood with the length of such a general code.
     """
-    check_images("images", images)
-    check(images.shape[1] == 3, "images", "3 channels", images.shape)
     sizes = []
     for image in (images.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy():
         buffer = io.BytesIO()
@@ -137,17 +122,16 @@ def png_bits(images):
 @torch.no_grad()
 def familiarity(model, images):
     """(bits per dimension, ‖E(x)‖²/d) of each image under a flow, each [B]."""
-    check_calls("model", model, "encode", "dim")
     z, logdet = model.encode_with_logdet(images)
     latent = z.square().mean(1)
     log_p = (logdet / model.dim - 0.5 * (latent + math.log(2 * math.pi))) / math.log(2)
     return math.log2(255) - log_p, latent
 
 
-def measure_likelihood(path, folder, count=50, weights="glow"):
+def measure_likelihood(path, folder, count=50):
     """Write `ood_likelihood.csv`, a row for each of the first `count` test faces of CelebA in a folder
     (domain `faces`), and for each of `photographs`; the grain is the noise of the flow's training."""
-    model, (names, images) = load_model(weights), photographs(most=4)
+    model, (names, images) = load_model("glow"), photographs(most=4)
     faces = to_float(load_folder(folder, "test", limit=count))
     names, images = ["faces"] * len(faces) + names, torch.cat([faces, images])
     grain = SIGMA * torch.randn(images.shape, generator=torch.Generator().manual_seed(0))

@@ -3,6 +3,7 @@
 The face is the astronaut of scikit-image, which no network here has seen; the numbers are those of the score table.
 """
 
+import ast
 import json
 import re
 import textwrap
@@ -12,14 +13,14 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch.nn.functional as F
 
-from course_lib.common import check, progress, replacing
+from course_lib.common import progress, replacing
 from course_lib.data import TASKS, face, make_task, observe
 from course_lib.metrics import psnr
-from course_lib.models.weights import load_model
 from course_lib.operators import Mask
-from course_lib.plots import COLORS, as_array, use_style
-from course_lib.studies.methods import METHODS
-from course_lib.studies.scores import PUBLISHED
+from course_lib.plots import COLORS, Schematic, as_array, use_style
+from course_lib.studies import PACKAGE
+from course_lib.studies.experiments import SIGMA, untuned_experiment
+from course_lib.studies.scores import PUBLISHED, tuned_lams
 from course_lib.studies.store import read_table
 
 GALLERY = {"tv": "total variation", "synthesis": "synthesis", "analysis": "analysis", "recommended": "recommended"}
@@ -32,6 +33,26 @@ LABELS = {
     "inpainting_random": "60 % missing",
     "inpainting_square": "10×10 square",
 }
+
+GROUND, WORK, COURSE = "#0072B2", "#009E73", "#CC79A7"
+
+ROOMS = {
+    "common": ("checks of arguments, arithmetic of batches, files written whole", (4.75, 0.4), GROUND),
+    "metrics": ("PSNR, SSIM", (0.95, 1.35), GROUND),
+    "operators": ("A and its adjoint", (5.45, 1.35), GROUND),
+    "regularizers": ("φ and its prox", (2.45, 1.35), GROUND),
+    "solvers": ("algorithms, λ", (3.95, 1.35), GROUND),
+    "models": ("networks", (7.6, 1.35), GROUND),
+    "data": ("images, tasks", (5.45, 2.3), WORK),
+    "reconstruction": ("priors at work", (2.45, 3.25), WORK),
+    "training": ("loop and recipes", (7.0, 3.25), WORK),
+    "plots": ("figures", (5.0, 3.25), COURSE),
+    "lab": ("for notebooks", (8.55, 4.45), COURSE),
+    "studies": ("for the tables", (5.0, 4.45), COURSE),
+    "tools": ("for authors", (0.95, 4.45), COURSE),
+    "__main__": ("the command line", (2.9, 5.4), COURSE),
+}
+"""The rooms of the library, from the ground up: what each is for, and its place and colour in the drawing."""
 
 PARTS = {
     "I. Variational methods": (1, 6),
@@ -49,21 +70,16 @@ def displayed(y, A, size):
     return F.interpolate(y, size=(size, size), mode="nearest")
 
 
-def reconstruct(x, model, scores, sigma=0.01, tasks=TASKS):
-    """{task: {column: (image, PSNR)}} for one image x [1, 3, H, W], with the λ that the table tuned on faces.
-
-    Raises ValueError where `scores`, a DataFrame, lack a (task, method) of the gallery at this σ.
-    """
-    lams = scores[scores["sigma"] == sigma].set_index(["task", "method"])["lam"]
-    missing = [key for task in tasks for method in GALLERY if (key := (task, method)) not in lams]
-    check(not missing, "scores", f"the methods {list(GALLERY)} at σ = {sigma:g}", f"none for {missing}")
-    found = {}
+def reconstruct(experiment, tasks=TASKS):
+    """{task: {column: (image, PSNR)}} for the one image of an experiment, with the λ that the table tuned on faces."""
+    x, lams, found = experiment.test, tuned_lams(SIGMA), {}
     for task in progress(tasks, desc="gallery"):
-        A = make_task(task, x.shape[-1])
-        y = observe(x, A, sigma, [0])
-        images = {name: METHODS[name].run(y, A, model, lams[task, name], sigma)[0].detach() for name in GALLERY}
-        scored = {name: (image, psnr(image.clamp(0, 1), x).item()) for name, image in images.items()}
-        found[task] = {"true": (x, None), "observed": (displayed(y, A, x.shape[-1]), None)} | scored
+        A = make_task(task, x.shape[-1]).to(x.device)
+        y = observe(x, A, SIGMA, [0])
+        found[task] = {"true": (x, None), "observed": (displayed(y, A, x.shape[-1]), None)}
+        for name in GALLERY:
+            image, _, _ = experiment.estimate(task, name, SIGMA, lams[task, name], x, 0)
+            found[task][name] = image, psnr(image, x).item()
     return found
 
 
@@ -88,9 +104,12 @@ def draw_gallery(found):
     return figure
 
 
-def draw_scores(scores, sigma=0.01, methods=("tv", "pnp", "synthesis", "analysis", "map", "recommended")):
-    """Mean PSNR of each task and method, ± a standard deviation over the faces, beside slide 25's. Returns a figure."""
-    here = scores[scores["sigma"] == sigma].pivot(index="task", columns="method")
+def draw_scores(scores, methods=("tv", "pnp", "synthesis", "analysis", "map", "recommended")):
+    """Mean PSNR of each task and method, ± a standard deviation over the faces, beside slide 25's. Returns a figure.
+
+    `scores` is `read_table("scores")`.
+    """
+    here = scores[scores["sigma"] == SIGMA].pivot(index="task", columns="method")
     means, spreads = (here[column].reindex(index=TASKS, columns=methods) for column in ("psnr_mean", "psnr_std"))
     figure, axis = plt.subplots(figsize=(11, 3.9), layout="constrained")
     names, at = [*methods, "published synthesis", "published analysis"], np.arange(len(TASKS))
@@ -107,18 +126,17 @@ def draw_scores(scores, sigma=0.01, methods=("tv", "pnp", "synthesis", "analysis
     axis.set_xticks(at[:-1] + 0.5, minor=True)
     axis.grid(False, axis="x")
     axis.grid(True, axis="x", which="minor")
-    axis.set(ylabel="PSNR in dB", title=f"faces 64×64, σ = {sigma:g}; hollow: published, σ not stated")
+    axis.set(ylabel="PSNR in dB", title=f"faces 64×64, σ = {SIGMA:g}; hollow: published, σ not stated")
     axis.legend(ncols=4, fontsize=9, loc="upper left")
     plt.close(figure)
     return figure
 
 
 def titles(folder):
-    """{number: title} of the notebooks of a folder, from their first cells. ValueError where one has no title."""
+    """{number: title} of the notebooks of a folder, from their first cells."""
     found = {}
     for path in sorted(Path(folder).glob("[0-9][0-9]_*.ipynb")):
         first = "".join(json.loads(path.read_text(encoding="utf-8"))["cells"][0]["source"]).splitlines()[0]
-        check(first.startswith("# "), "notebook", "a title in its first cell", path.name)
         found[int(path.stem[:2])] = first[2:].split(". ", 1)[-1]
     return found
 
@@ -146,37 +164,71 @@ def draw_map(names):
     return figure
 
 
+def imported_by(tree):
+    """(room, module) of the course for each import of a module, anywhere in its syntax `tree`."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module == "course_lib":
+            yield from ((alias.name, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("course_lib."):
+            module = node.module.removeprefix("course_lib.")
+            yield module.split(".")[0], module
+            yield from ((module.split(".")[0], f"{module}.{alias.name}") for alias in node.names)
+
+
+def imports(folder=PACKAGE):
+    """{room: the other rooms that it imports} of `ROOMS`."""
+    found = {}
+    for room in ROOMS:
+        paths = [*(folder / room).rglob("*.py"), *folder.glob(f"{room}.py")]
+        trees = [ast.parse(path.read_text(encoding="utf-8")) for path in paths]
+        found[room] = {other for tree in trees for other, _ in imported_by(tree)} - {room}
+    return found
+
+
+def draw_rooms(graph):
+    """The rooms of the library, each above those that it imports; `graph` is {room: the rooms that it imports}.
+
+    An arrow is left out where others lead there, too; and all stand on `common`. Returns a figure.
+    """
+    below = {}  # of each room, all that it stands on
+    while len(below) < len(graph):
+        free = [room for room in graph if room not in below and graph[room] <= below.keys()]
+        below |= {room: graph[room].union(*(below[other] for other in graph[room])) for room in free}
+    s, nodes = Schematic(9.5, 5.8), {}
+    for room, (words, at, color) in ROOMS.items():
+        nodes[room] = s.box(f"{room}\n{words}", at, 9.1 if room == "common" else 1.4, 0.58, color, size=9.5)
+    for room, others in graph.items():
+        for other in others - {"common"} - set().union(*(below[another] for another in others)):
+            s.arrow(nodes[room], nodes[other])
+    return s.figure
+
+
 def read_runs():
     """{notebook: (seconds, peak MB)} of `figures/notebooks.csv`."""
     return {row.notebook: (row.seconds, row.peak_mb) for row in read_table("notebooks").itertuples()}
 
 
 def stamp_runs(text, runs):
-    """README's text with the seconds and the memory of each notebook in the last column of its map.
-
-    Raises ValueError where `runs` lacks a notebook of the map.
-    """
+    """README's text with the seconds and the memory of each notebook in the last column of its map."""
     lines = text.splitlines()
     for i, line in enumerate(lines):
         if found := re.match(r"\| \[(\d\d_\w+)\]", line):
-            check(found[1] in runs, "runs", f"seconds and memory of {found[1]}", f"those of {sorted(runs)}")
             seconds, memory = runs[found[1]]
             lines[i] = f"{line.rpartition(' | ')[0]} | {seconds:.0f} s, {memory:.0f} MB |"
     return "\n".join(lines) + "\n"
 
 
-def write_figures(out, scores, folder, device="cpu"):
-    """Write `gallery.png`, `scores.png` and `map.png` to a folder; returns their paths.
+def write_figures(out, folder, device="cpu"):
+    """Write `gallery.png`, `scores.png`, `map.png` and `rooms.png` to a folder; returns their paths.
 
-    Args:
-        scores: `read_table("scores")`. folder: the notebooks, whose titles make the map.
+    `folder` has the notebooks, whose titles make the map.
     """
     use_style()
-    model, x = load_model("glow", device), face().to(device)
     drawn = {
-        "gallery": draw_gallery(reconstruct(x, model, scores)),
-        "scores": draw_scores(scores),
+        "gallery": draw_gallery(reconstruct(untuned_experiment(face(), device=device))),
+        "scores": draw_scores(read_table("scores")),
         "map": draw_map(titles(folder)),
+        "rooms": draw_rooms(imports()),
     }
     paths = [Path(out) / f"{name}.png" for name in drawn]
     Path(out).mkdir(parents=True, exist_ok=True)

@@ -23,6 +23,7 @@ WRITTEN_BY = {
     "couplings": "python -m course_lib couplings",
     "coverage": "python -m course_lib coverage",
     "lambda_sweep": "python -m course_lib sweeps",
+    "mutation": "python tests/benchmarks/mutants.py",
     "notebooks": "python tests/benchmarks/notebooks.py",
     "ood_likelihood": "python -m course_lib domains --data",
     "ood_scores": "python -m course_lib domains",
@@ -103,35 +104,40 @@ class Store:
         """The records of all cells of the folder, by name."""
         return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(Path(self.folder).glob("*.json"))]
 
-    def cell(self, key, setup, measure):
-        """The record of a cell: as it was kept if with the same `setup`, else measured, and kept.
+    def kept(self, key, setup):
+        """The record of a cell if it was measured with this `setup`, else None."""
+        record = self.read(*key) if self.path(key).exists() else {"setup": None}
+        return record if record["setup"] == setup else None
 
-        `measure(*key)` gives (record, pictures [N, 3, H, W] or None).
-        """
-        if self.path(key).exists() and (kept := self.read(*key))["setup"] == setup:
-            return kept
-        record, pictures = measure(*key)
-        record = record | {"setup": setup}
+    def keep(self, key, record, pictures):
+        """Write the record of a cell, and its pictures [N, 3, H, W] unless they are None."""
         Path(self.folder).mkdir(parents=True, exist_ok=True)
         # Pictures and record belong together: neither is renamed before both are written.
         with replacing(self.path(key)) as temporary:
             temporary.write_text(json.dumps(record, indent=1), encoding="utf-8", newline="\n")
             if pictures is not None:
                 save_strip(pictures, self.path(key, "jpg"))
-        return record
 
-    def fill(self, keys, setup, measure, write):
-        """Read or measure the cell of each key, in turn, with a progress bar; after each, `write(records)` writes the
-        tables of the records so far. Returns what it has written last.
+    def fill(self, keys, setup, measure, write, known=()):
+        """Measure the cell of each key that was not kept with its setup, in turn, with a progress bar. After each one,
+        and at the end, `write(records)` writes the table of all cells there are: of the keys, and of what else the
+        table is `known` to hold. Returns what it has written last.
 
-        `setup(*key)` is what a cell depends on; `measure` as in `cell`.
+        `setup(*key)` is what a cell depends on, `measure(*key)` gives (record, pictures [N, 3, H, W] or None).
         """
-        records, bar, table = [], progress(keys), None
+
+        def write_all():
+            records = [self.kept(key, setup(*key)) for key in dict.fromkeys([*known, *keys])]
+            return write([record for record in records if record is not None])
+
+        bar = progress(keys)
         for key in bar:
             bar.set_description(" ".join(map(str, key)))
-            records.append(self.cell(key, setup(*key), measure))
-            table = write(records)
-        return table
+            if self.kept(key, setup(*key)) is None:
+                record, pictures = measure(*key)
+                self.keep(key, record | {"setup": setup(*key)}, pictures)
+                write_all()
+        return write_all()
 
 
 FACE_CELLS = Store(FIGURES / "cells", "reproduce")

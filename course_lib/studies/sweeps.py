@@ -8,11 +8,10 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import torch
 
-from course_lib.common import check, check_images
-from course_lib.data import TASKS
+from course_lib.data import TASKS, face
 from course_lib.metrics import psnr, ssim
 from course_lib.plots import COLORS, as_array
-from course_lib.studies.experiments import SIGMA, applicable, experiment_on_the_astronaut
+from course_lib.studies.experiments import SIGMA, applicable, untuned_experiment
 from course_lib.studies.methods import METHODS
 from course_lib.studies.scores import tuned_lams
 from course_lib.studies.store import SWEEP_CELLS, Store, in_order, write_table
@@ -42,18 +41,12 @@ SWEEP_COLUMNS = ("task", "method", "factor", "lam", "psnr", "ssim")
 
 def factors(method):
     """The factors of λ that a method is measured with."""
-    check(method in SWEEP_METHODS, "method", f"one of {list(SWEEP_METHODS)}", repr(method))
     return FACTORS if METHODS[method].start else (1.0,)
 
 
-def measure_sweeps(path, cells=SWEEP_CELLS.folder, tasks=TASKS, methods=SWEEP_METHODS, weights="glow", device="cpu"):
-    """Measure cells, and after each one write `lambda_sweep.csv` to `path`: a row a (task, method, λ), a DataFrame.
-
-    Args:
-        cells: folder of the cells. weights: name of a flow's file.
-    """
-    pairs, lams = applicable(tasks, methods, SWEEP_METHODS), tuned_lams(SIGMA)
-    experiment = experiment_on_the_astronaut(weights, device)
+def measure_sweeps(path, cells=SWEEP_CELLS.folder, tasks=TASKS, methods=SWEEP_METHODS, device="cpu"):
+    """Measure cells, and after each one write `lambda_sweep.csv` to `path`: a row a (task, method, λ), a DataFrame."""
+    pairs, lams, experiment = applicable(tasks, methods), tuned_lams(SIGMA), untuned_experiment(face(), device=device)
 
     def setup(task, method):
         weights = experiment.weights_of(method)
@@ -66,7 +59,7 @@ def measure_sweeps(path, cells=SWEEP_CELLS.folder, tasks=TASKS, methods=SWEEP_ME
         rows = pd.DataFrame(row for record in records for row in record["rows"])
         return write_table(path, in_order(rows, task=TASKS, method=SWEEP_METHODS, factor=FACTORS), SWEEP_COLUMNS)
 
-    return Store(cells, "sweeps").fill(pairs, setup, measure, write)
+    return Store(cells, "sweeps").fill(pairs, setup, measure, write, applicable(TASKS, SWEEP_METHODS))
 
 
 def measure_sweep(experiment, task, method, lam):
@@ -88,9 +81,6 @@ def draw_sweep(x, y, task, method, factor, sweeps, store=SWEEP_CELLS):
     Args:
         x, y: the face and its observation, [1, 3, H, W]. sweeps: `read_table("lambda_sweep")`.
     """
-    check_images("x", x)
-    check_images("y", y)
-    check(factor in FACTORS, "factor", f"one of {list(FACTORS)}", factor)
     # Fixed margins: a constrained layout draws twice, and a slider should not wait for that.
     margins = {"left": 0.005, "right": 0.99, "bottom": 0.19, "top": 0.88, "wspace": 0.05}
     ratios = (1, 1, 1, 1, 0.3, 1.3)

@@ -4,12 +4,11 @@ the course where a notebook is opened without it (Colab), are stamped from it in
 
 import re
 import tomllib
+from copy import deepcopy
 from pathlib import Path
 
-import nbformat
-
-from course_lib.common import check, replacing
-from course_lib.tools.tidy import read_notebook
+from course_lib.common import check
+from course_lib.tools.tidy import notebooks, read_notebook, write_notebook
 
 ROOT = Path(__file__).parents[2]
 
@@ -62,15 +61,12 @@ def stamp(notebook, name, repo):
 
 def stamp_all(folder, root=ROOT):
     """Stamp every notebook of a folder; returns the paths of those that changed."""
-    changed, repo, paths = [], repository(root), sorted(Path(folder).glob("[0-9][0-9]_*.ipynb"))
-    if not paths:
-        raise FileNotFoundError(f"folder: {folder} holds no notebook of the course (NN_topic.ipynb)")
-    for path in paths:
-        text, notebook = path.read_text(encoding="utf-8"), read_notebook(path)
+    changed, repo = [], repository(root)
+    for path in notebooks(folder):
+        notebook = read_notebook(path)
+        before = deepcopy(notebook)
         stamp(notebook, path.stem, repo)
-        stamped = nbformat.writes(notebook) + "\n"
-        if stamped != text:
+        if notebook != before:
             changed.append(path)
-            with replacing(path) as temporary:
-                temporary.write_text(stamped, encoding="utf-8", newline="\n")
+            write_notebook(notebook, path)
     return changed

@@ -12,8 +12,8 @@ from pathlib import Path
 import nbformat
 from nbconvert.preprocessors import ClearOutputPreprocessor, TagRemovePreprocessor
 
-from course_lib.common import check, replacing
-from course_lib.tools.tidy import has_tag, read_notebook
+from course_lib.common import check
+from course_lib.tools.tidy import has_tag, notebooks, read_notebook, write_notebook
 
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 """What nbgrader cuts out of an answer."""
@@ -123,18 +123,10 @@ def nbgrader_version(notebook):
 
 
 def write_versions(folder, out, version=student_version):
-    """Write a version of every notebook of a folder into `out`, made if need be; returns the new paths.
-
-    Raises FileNotFoundError where the folder holds no notebook of the course, ValueError where `out` is the folder.
-    """
-    paths = sorted(Path(folder).glob("[0-9][0-9]_*.ipynb"))
-    if not paths:
-        raise FileNotFoundError(f"folder: {folder} holds no notebook of the course (NN_topic.ipynb)")
-    out = Path(out)
+    """Write a version of every notebook of a folder into `out`, another folder, made if need be; returns the paths."""
+    paths, out = notebooks(folder), Path(out)
     check(out.resolve() != Path(folder).resolve(), "out", "another folder than that of the notebooks", out)
     written = [version(read_notebook(path)) for path in paths]
-    out.mkdir(parents=True, exist_ok=True)
     for path, notebook in zip(paths, written, strict=True):
-        with replacing(out / path.name) as temporary:
-            temporary.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8", newline="\n")
+        write_notebook(notebook, out / path.name)
     return [out / path.name for path in paths]

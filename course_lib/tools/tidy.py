@@ -17,11 +17,10 @@ from pathlib import Path
 import nbformat
 from PIL import Image
 
-from course_lib.common import check, replacing
+from course_lib.common import check, write_text
 
 LARGE = 90_000
 """Bytes from which a picture is stored in 256 colours."""
-
 
 COLLAPSED = ("solution", "claim", "schematic")
 """Tags of the cells whose source JupyterLab shows as a bar to be opened."""
@@ -80,6 +79,14 @@ def tidy(notebook):
                 output.data["image/png"] = base64.b64encode(smaller(picture)).decode()
 
 
+def notebooks(folder):
+    """The paths of the notebooks of a folder, `NN_topic.ipynb`. FileNotFoundError where there is none."""
+    paths = sorted(Path(folder).glob("[0-9][0-9]_*.ipynb"))
+    if not paths:
+        raise FileNotFoundError(f"folder: {folder} holds no notebook of the course (NN_topic.ipynb)")
+    return paths
+
+
 def read_notebook(path):
     """A notebook file; ValueError where it is none."""
     try:
@@ -88,12 +95,16 @@ def read_notebook(path):
         raise ValueError(f"{path}: expected a notebook in JSON ({' '.join(str(error).split())[:80]})") from error
 
 
+def write_notebook(notebook, path):
+    """Write a notebook file; it is replaced when it is whole."""
+    write_text(path, nbformat.writes(notebook) + "\n")
+
+
 def tidy_files(paths):
     """Tidy notebooks in place; returns their sizes in bytes. ValueError for a path that is no notebook."""
     for path in paths:
         check(Path(path).suffix == ".ipynb" and Path(path).is_file(), "paths", "notebooks (.ipynb) that exist", path)
     for path, notebook in [(Path(path), read_notebook(path)) for path in paths]:
         tidy(notebook)
-        with replacing(path) as temporary:
-            temporary.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8", newline="\n")
+        write_notebook(notebook, path)
     return [Path(path).stat().st_size for path in paths]
