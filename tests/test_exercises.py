@@ -80,6 +80,9 @@ OTHERS = [importlib.import_module(path.stem) for path in sorted(Path(__file__).p
 ALL = CASES | {name: case for module in OTHERS for name, case in module.CASES.items()}
 WRONG = [(name, answer, hint) for name, (_, wrong) in ALL.items() for answer, hint in wrong]
 CALLABLE = [name for name, (right, _) in ALL.items() if callable(right)]
+PARTS = {"check_pnp_step": 2, "check_ista_layer": 3, "check_admm_layer": 2, "check_chain_logdet": 2}
+PARTS |= {"check_paired_gain": 2, "check_two_means": 2}
+PARTS |= {name: len(right) for name, (right, _) in ALL.items() if isinstance(right, tuple)}
 
 FILES = [
     importlib.import_module(f"{exercises.__name__}.{found.name}") for found in pkgutil.iter_modules(exercises.__path__)
@@ -153,6 +156,20 @@ def test_a_blank_answer(name, blank, capsys):
         assert "not answered yet" in capsys.readouterr().out
         assert not check(torch.ones(3))
         assert "expected a function" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("blank", [..., None], ids=["dots", "none"])
+@pytest.mark.parametrize(("name", "parts"), PARTS.items())
+def test_an_answer_of_several_parts_may_be_blank_in_one(name, parts, blank, capsys):
+    right = ALL[name][0]
+    for k in range(parts):
+
+        def but_one(value, k=k):
+            return (*value[:k], blank, *value[k + 1 :])
+
+        answer = (lambda *args, but_one=but_one: but_one(right(*args))) if callable(right) else but_one(right)
+        assert not CHECKS[name](answer)
+        assert "not answered yet" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

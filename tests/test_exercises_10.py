@@ -2,10 +2,7 @@
 
 import math
 
-import pytest
 import torch
-
-from course_lib.lab.exercises import vae as exercises
 
 
 def kl(mean, logvar):
@@ -42,7 +39,7 @@ CASES = {
             (lambda m, v: kl(m, v).sum(), "over the latents only"),
             (lambda m, v: 0.5 * (m.square() + v.exp() - 1 - v), "add up the latents"),
             (lambda m, v: 3 * kl(m, v), "summed over"),
-            (lambda m, v: 1.0, "a tensor"),
+            (lambda m, v: 1.0, "over the latents only"),
         ],
     ),
     "check_reparametrize": (
@@ -86,11 +83,6 @@ CASES = {
         ],
     ),
 }
-
-
-@pytest.mark.parametrize("blank", [(..., ...), ("falls", ...), (None, "grows")])
-def test_a_pair_may_be_blank_in_part(blank, capsys):
-    assert not exercises.check_large_beta(blank) and "not answered yet" in capsys.readouterr().out
 
 
 def test_the_right_kl_vanishes_for_the_prior():

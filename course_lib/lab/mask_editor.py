@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from course_lib.common import check, check_calls, check_count, check_images
+from course_lib.common import check, check_count, check_images
 from course_lib.data import observe, open_picture
 from course_lib.lab.widgets import Message, closing_figures, display_with_picture, png
 from course_lib.operators import Mask, random_mask
@@ -56,7 +56,6 @@ def mask_of_picture(content, size=64):
 
     Returns bool, [1, size, size], True = observed; the picture is resized. ValueError if it cannot be read.
     """
-    check_count("size", size, low=1)
     grey = open_picture(content) @ np.array([0.299, 0.587, 0.114], np.float32)
     grey = Image.fromarray(grey).resize((size, size), Image.Resampling.BOX)
     return torch.from_numpy(np.array(grey))[None] >= 0.5
@@ -105,11 +104,6 @@ def fill(x, mask, model, sigma=0.01, steps=(45, 30), every=10):
     check(len(x) == 1, "x", "one image, [1, C, H, W]", x.shape)
     check_mask(mask, x)
     check(bool(mask.any()), "mask", "some observed pixels", "none")
-    check_calls("model", model, "encode", "decode", "dim")
-    check(len(steps) == 2, "steps", "two counts, in z and in x", steps)
-    for count in steps:
-        check_count("steps", count, low=1)
-    check_count("every", every, low=1)
     in_z, in_x = steps
     A, lam, total = Mask(mask).to(x.device), bayesian(sigma), in_z + 2 * in_x
     y = observe(x, A, sigma, [0])
@@ -124,13 +118,19 @@ def fill(x, mask, model, sigma=0.01, steps=(45, 30), every=10):
 
     for k, image in descend(in_the_image, start, in_x, every):
         yield "map", k / total, image
-    origin = torch.zeros(len(x), model.dim, dtype=x.dtype, device=x.device)
-    for k, z in descend(in_the_latent, origin, in_z, every):
+    for k, z in descend(in_the_latent, x.new_zeros(1, model.dim), in_z, every):
         with torch.no_grad():
             first = model.decode(z)
         yield "recommended", (in_x + k) / total, first
     for k, image in descend(in_the_image, first, in_x, every):
         yield "recommended", (in_x + in_z + k) / total, image
+
+
+def button(name, action, **options):
+    """A button that calls an action."""
+    made = ipywidgets.Button(description=name, layout=ipywidgets.Layout(width="auto"), **options)
+    made.on_click(action)
+    return made
 
 
 class MaskEditor(ipywidgets.VBox):
@@ -149,10 +149,8 @@ class MaskEditor(ipywidgets.VBox):
         check(start in PRESETS, "start", f"one of {list(PRESETS)}", repr(start))
         self.x, self.model, self.options, self.images = x, model, options, {}
         self.quiet, self.mask = False, preset(start, x.shape[-1])
-        self.presets = [
-            self.press(name, lambda _, name=name: self.set_mask(preset(name, x.shape[-1]))) for name in PRESETS
-        ]
-        self.run = self.press("reconstruct", self.reconstruct, button_style="primary")
+        self.presets = [button(name, lambda _, name=name: self.set_mask(preset(name, x.shape[-1]))) for name in PRESETS]
+        self.run = button("reconstruct", self.reconstruct, button_style="primary")
         self.upload = ipywidgets.FileUpload(accept="image/*", description="your picture", tooltip="dark pixels hide")
         self.upload.observe(self.read_upload, "value")
         self.progress, self.message = ipywidgets.FloatProgress(max=1.0), Message()
@@ -168,21 +166,11 @@ class MaskEditor(ipywidgets.VBox):
         """The grid of toggle buttons, which are in `board`, row by row."""
         size = ipywidgets.Layout(width="36px", height="30px", padding="0", margin="0")
         looks = {"layout": size, "style": ipywidgets.ToggleButton().style}  # shared: a stored notebook keeps them once
-        self.board = [self.block(row, column, looks) for row in range(BLOCKS) for column in range(BLOCKS)]
+        self.board = [ipywidgets.ToggleButton(**looks) for _ in range(BLOCKS**2)]
+        for k, block in enumerate(self.board):
+            block.observe(lambda change, k=k: self.toggle(*divmod(k, BLOCKS), change["new"]), "value")
         grid = {"grid_template_columns": f"repeat({BLOCKS}, 36px)", "grid_gap": "2px", "align_content": "flex-start"}
         return ipywidgets.GridBox(self.board, layout=ipywidgets.Layout(**grid))
-
-    def press(self, name, action, **options):
-        """A button that calls an action."""
-        button = ipywidgets.Button(description=name, layout=ipywidgets.Layout(width="auto"), **options)
-        button.on_click(action)
-        return button
-
-    def block(self, row, column, looks):
-        """The toggle button of a block."""
-        button = ipywidgets.ToggleButton(**looks)
-        button.observe(lambda change: self.toggle(row, column, change["new"]), "value")
-        return button
 
     def toggle(self, row, column, hide):
         """Hide a block, or show it."""
@@ -198,10 +186,10 @@ class MaskEditor(ipywidgets.VBox):
         side = self.x.shape[-1] // BLOCKS
         shares = 1 - mask.float().unfold(1, side, side).unfold(2, side, side).mean((0, 3, 4)).flatten()
         try:
-            for k, (button, share) in enumerate(zip(self.board, shares.tolist(), strict=True)):
-                button.icon, word = LOOKS[(share > 0) + (share == 1)]
-                button.value = share == 1
-                button.tooltip = f"row {k // BLOCKS + 1}, column {k % BLOCKS + 1}: {word}"
+            for k, (block, share) in enumerate(zip(self.board, shares.tolist(), strict=True)):
+                block.icon, word = LOOKS[(share > 0) + (share == 1)]
+                block.value = share == 1
+                block.tooltip = f"row {k // BLOCKS + 1}, column {k % BLOCKS + 1}: {word}"
         finally:
             self.quiet = False
         self.progress.value = 0.0

@@ -15,7 +15,7 @@ import matplotlib.pyplot as plt
 import torch
 from IPython.display import display
 
-from course_lib.common import check, check_calls, check_count, check_number
+from course_lib.common import check, check_calls
 from course_lib.plots import COLORS
 
 
@@ -46,12 +46,18 @@ class Message(ipywidgets.HTML):
         self.value = f"<b>{text}</b>" if bold else text
 
 
-def choice(values, start=None, label="", format=str):
-    """A slider over given values (a keyboard's arrows move it): a `SelectionSlider`."""
+def options_of(values, start):
+    """(the values as a list, the one to start from: the first unless another is named)."""
     values = list(values)
     check(len(values) > 0, "values", "at least one value", values)
     start = values[0] if start is None else start
     check(start in values, "start", f"one of {values}", start)
+    return values, start
+
+
+def choice(values, start=None, label="", format=str):
+    """A slider over given values (a keyboard's arrows move it): a `SelectionSlider`."""
+    values, start = options_of(values, start)
     options = [(format(value), value) for value in values]
     layout, style = ipywidgets.Layout(width="420px"), {"description_width": "120px"}
     return ipywidgets.SelectionSlider(options=options, value=start, description=label, layout=layout, style=style)
@@ -62,10 +68,8 @@ def menu(values, start=None, label=""):
 
     Not a drop-down menu: JupyterLab takes the arrow keys away from one, to go from cell to cell.
     """
-    style, values = {"description_width": "120px", "button_width": "auto"}, list(values)
-    check(len(values) > 0, "values", "at least one value", values)
-    start = values[0] if start is None else start
-    check(start in values, "start", f"one of {values}", start)
+    values, start = options_of(values, start)
+    style = {"description_width": "120px", "button_width": "auto"}
     return ipywidgets.ToggleButtons(options=values, value=start, description=label, style=style)
 
 
@@ -113,7 +117,6 @@ class Explorer(ipywidgets.VBox):
 def display_with_picture(widget, picture, alt):
     """Display a widget; a picture, the bytes of a PNG file, and its words are its plain form, for readers without a
     kernel."""
-    check(isinstance(picture, bytes | memoryview), "picture", "the bytes of a PNG file", type(picture).__name__)
     plain = {"image/png": base64.b64encode(picture).decode(), "text/plain": alt}
     display(widget._repr_mimebundle_() | plain, raw=True, include=None)
 
@@ -131,8 +134,6 @@ class Banana:
     """
 
     def __init__(self, s1=1.0, s2=0.2, a=0.7):
-        check_number("s1", s1, positive=True)
-        check_number("s2", s2, positive=True)
         self.s1, self.s2, self.a = s1, s2, a
 
     def encode(self, x):
@@ -150,8 +151,6 @@ class Banana:
 
 def descend(objective, start, step, steps):
     """Gradient descent with a fixed step from a point [1, 2]: the path [steps + 1, 2], cut where it diverges."""
-    check_number("step", step, positive=True)
-    check_count("steps", steps)
     path, u = [start], start
     for _ in range(steps):
         u = u.detach().requires_grad_()

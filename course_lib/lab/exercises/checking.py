@@ -79,9 +79,9 @@ def call(function, *args):
     return value
 
 
-def several(value, count, hint, kind=tuple):
-    """`Wrong(hint)` unless the answer is of the kind and has `count` parts; `Wrong` where one of them is blank."""
-    expect(isinstance(value, kind) and len(value) == count, hint)
+def several(value, count, hint):
+    """`Wrong(hint)` unless the answer is a tuple or list of `count` parts; `Wrong` where one of them is blank."""
+    expect(isinstance(value, tuple | list) and len(value) == count, hint)
     expect(not any(part is blank for part in value for blank in BLANK), "not answered yet: replace each `...`.")
 
 
@@ -107,18 +107,27 @@ def close(value, reference, tolerance=1e-5):
     if isinstance(reference, tuple):
         return all(close(*parts, tolerance) for parts in zip(value, reference, strict=True))
     value, reference = (torch.as_tensor(part, dtype=torch.float64) for part in (value, reference))
+    if value.shape != reference.shape:
+        return False
     return bool((value - reference).norm() <= tolerance * reference.norm().clamp_min(1e-12))
 
 
 def compare(value, right, mistakes, hint, tolerance=1e-5):
     """`Wrong` unless the value agrees with the right one: with the hint of the typical mistake that it agrees with, of
-    `mistakes`, {hint: what the mistake gives, or a list of such}; else with `hint`."""
-    if close(value, right, tolerance):
-        return
-    for text, mistake in mistakes.items():
-        for each in mistake if isinstance(mistake, list) else [mistake]:
-            expect(not close(value, each, tolerance), text)
-    raise Wrong(hint)
+    `mistakes`, {hint: what the mistake gives, or a list of such}; else with `hint`.
+
+    What has not the shape of the right tensor is told by its shape: with the hint of a mistake that has it, too.
+    """
+    typical = [(text, each) for text, m in mistakes.items() for each in (m if isinstance(m, list) else [m])]
+    if torch.is_tensor(right) and right.dim():
+        shape = getattr(value, "shape", torch.Size())
+        for text, mistake in typical if shape != right.shape else ():
+            expect(shape != mistake.shape, text)
+        tensor_like(value, right)
+    if not close(value, right, tolerance):
+        for text, mistake in typical:
+            expect(not close(value, mistake, tolerance), text)
+        raise Wrong(hint)
 
 
 def tensor_like(value, reference, name="the result"):

@@ -4,25 +4,22 @@ import torch
 import torch.nn.functional as F
 
 from course_lib.data import patches
-from course_lib.lab.exercises.checking import call, chosen, compare, exercise, expect, tensor_like
+from course_lib.lab.exercises import normal, uniform
+from course_lib.lab.exercises.checking import call, chosen, compare, exercise
 
 
 @exercise
 def check_dictionary_update(answer):
     """Right: the least-squares dictionary (ZᵀZ)⁻¹ZᵀP, its atoms scaled to length 1."""
-    generator = torch.Generator().manual_seed(0)
-    Z = torch.randn(40, 6, generator=generator, dtype=torch.float64)
-    P = torch.randn(40, 9, generator=generator, dtype=torch.float64)
-    free = torch.linalg.lstsq(Z, P).solution
+    Z = normal(40, 6)
+    P = normal(40, 9, seed=1)
+    free, plain = torch.linalg.lstsq(Z, P).solution, F.normalize(Z.T @ P)
     right, value = F.normalize(free, dim=1), call(answer, P, Z)
-    expect(not (torch.is_tensor(value) and value.shape == (9, 6)), "transposed: the atoms are the rows of D, [K, p·p].")
-    tensor_like(value, right, "the dictionary")
     wrong = {
+        "transposed: the atoms are the rows of D, [K, p·p].": right.T,
         "the least-squares solution is there; now divide each row by its length.": free,
         "ZᵀP alone would be right if the columns of Z were orthonormal: solve with ZᵀZ.": Z.T @ P,
-        "ZᵀP alone, even with rows of length 1, forgets that atoms share patches: solve with ZᵀZ.": F.normalize(
-            Z.T @ P
-        ),
+        "ZᵀP alone, even with rows of length 1, forgets that atoms share patches: solve with ZᵀZ.": plain,
         "each row (an atom) gets length 1, not each column.": F.normalize(free, dim=0),
         "each row gets length 1 by itself, not the whole matrix.": free / free.norm(),
         "length 1 is in the Euclidean norm: the root of the sum of squares.": free / free.abs().sum(1, keepdim=True),
@@ -45,23 +42,18 @@ def check_overlap_gain(answer):
 @exercise
 def check_aggregation(answer):
     """Right: x̂ = (μ y + Rᵀ P) / (μ + RᵀR), pixel by pixel."""
-    generator = torch.Generator().manual_seed(0)
-    y = torch.rand(2, 1, 6, 7, generator=generator, dtype=torch.float64)
-    P = torch.rand(len(patches.extract(y, 3)), 9, generator=generator, dtype=torch.float64)
+    y = uniform(2, 1, 6, 7)
+    P = uniform(len(patches.extract(y, 3)), 9, seed=1)
     mu, total, count = 2.5, patches.extract_adjoint(P, y.shape), patches.counts(y.shape, 3, dtype=torch.float64)
-    right, value = (mu * y + total) / (mu + count), call(answer, y, P, mu)
-    tensor_like(value, right, "the image")
+    votes, right, value = mu * y + total, (mu * y + total) / (mu + count), call(answer, y, P, mu)
+    even = (mu * y + total / count) / (mu + 1)
     wrong = {
         "that is the mean of the patches: y has a vote too, of weight μ.": total / count,
-        "each of the patches has one vote, and y has μ: the mean of the patches counts RᵀR times.": (
-            mu * y + total / count
-        )
-        / (mu + 1),
-        "divide by μ + RᵀR: μ counts in the denominator too.": (mu * y + total) / count,
+        "each patch has one vote, and y has μ: the mean of the patches counts RᵀR times.": even,
+        "divide by μ + RᵀR: μ counts in the denominator too.": votes / count,
         "y is weighted by μ in the numerator as well.": (y + total) / (mu + count),
-        "the sum is there; divide it by the number of votes, μ + RᵀR.": mu * y + total,
-        "pixels at the border lie in fewer patches: divide by `patches.counts`, not by p².": (mu * y + total)
-        / (mu + count.max()),
+        "the sum is there; divide it by the number of votes, μ + RᵀR.": votes,
+        "pixels at the border lie in fewer patches: divide by `patches.counts`, not by p².": votes / (mu + count.max()),
     }
     compare(value, right, wrong, "set the gradient to zero: μ(x − y) + Rᵀ(R x − P) = 0.")
 

@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from course_lib.lab.exercises.checking import call, chosen, compare, exercise, expect, number
+from course_lib.lab.exercises.checking import call, chosen, compare, exercise, number, several
 
 
 @exercise
@@ -21,7 +21,7 @@ def check_noiseless_deblurring(answer):
 def pair(answer, *args, names):
     """The two numbers that a student's function returns."""
     value = call(answer, *args)
-    expect(isinstance(value, tuple | list) and len(value) == 2, f"return two numbers, ({names[0]}, {names[1]}).")
+    several(value, 2, f"return two numbers, ({names[0]}, {names[1]}).")
     return [number(v, name) for v, name in zip(value, names, strict=True)]
 
 
@@ -49,14 +49,16 @@ def check_two_means(answer):
     """Right: PSNR is convex in the error, so the mean of the PSNRs is never below the PSNR of the mean error."""
     mse = torch.tensor([1e-2, 1e-3, 4e-4], dtype=torch.float64)
     first, second = -10 * mse.log10().mean().item(), -10 * mse.mean().log10().item()
-    got = pair(answer, mse, names=("the mean of the PSNRs", "the PSNR of the mean error"))
-    expect(abs(got[0] - second) > 1e-6 or abs(got[1] - first) > 1e-6, "the order: first the mean of the PSNRs.")
-    expect(got[0] > 0 and got[1] > 0, "the sign: PSNR = −10 log₁₀ MSE, positive for errors below 1.")
+    got = tuple(pair(answer, mse, names=("the mean of the PSNRs", "the PSNR of the mean error")))
     natural = math.log(10)
-    expect(
-        abs(got[0] - first * natural) > 1e-6 and abs(got[1] - second * natural) > 1e-6,
-        "the logarithm has base 10: log10.",
-    )
-    expect(abs(got[0] - got[1]) > 1e-6, "both came out the same: one takes the mean after the logarithm, one before.")
-    expect(abs(got[0] - first) < 1e-6, f"the mean of the three PSNRs is {first:.2f} dB, got {got[0]:.2f}.")
-    expect(abs(got[1] - second) < 1e-6, f"the PSNR of the mean error is {second:.2f} dB, got {got[1]:.2f}.")
+    wrong = {
+        "the order: first the mean of the PSNRs.": (second, first),
+        "the sign: PSNR = −10 log₁₀ MSE, positive for errors below 1.": (-first, -second),
+        "the logarithm has base 10: log10.": (first * natural, second * natural),
+        "both came out the same: one takes the mean after the logarithm, one before.": [
+            (first, first),
+            (second, second),
+        ],
+    }
+    hint = f"the mean of the three PSNRs is {first:.2f} dB, the PSNR of the mean error {second:.2f} dB."
+    compare(got, (first, second), wrong, hint, 1e-6)

@@ -3,38 +3,28 @@
 import torch
 import torch.nn.functional as F
 
+from course_lib.lab.exercises import normal
 from course_lib.lab.exercises.checking import call, chosen, close, compare, exercise, expect, number, tensor_like
 from course_lib.operators import Downsample, SubsampledTransform
-
-
-def seeded(*shape, seed=0):
-    """Standard normal numbers of a shape, float64, from a generator of their own."""
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 @exercise
 def check_difference_adjoint(answer):
     """Right: ⟨D x, y⟩ = ⟨x, Dᵀ y⟩, also at both edges."""
-    x, y = seeded(2, 3, 5, 7, seed=1), seeded(2, 3, 5, 7, seed=2)
-    Dx = F.pad(x.diff(dim=3), (0, 1))
+    x, y = normal(2, 3, 5, 7, seed=1), normal(2, 3, 5, 7, seed=2)
+    Dx, Dy = (F.pad(u.diff(dim=3), (0, 1)) for u in (x, y))
     inner = y[..., :-1]
     right = F.pad(inner, (1, 0)) - F.pad(inner, (0, 1))
+    short = torch.cat([right[..., :-1], 0 * y[..., :1]], 3)
     value = call(answer, y)
     tensor_like(value, x, "Dᵀ y")
     wrong = {
-        "that is D y. The transpose passes values the other way: what did pixel j contribute to?": F.pad(
-            y.diff(dim=3), (0, 1)
-        ),
+        "that is D y. The transpose passes values the other way: what did pixel j contribute to?": Dy,
         "the sign: x(j) enters (D x)(j) with a minus, and (D x)(j − 1) with a plus.": -right,
         "the first column took a value from the last: nothing here is periodic.": y.roll(1, 3) - y,
         "the last column: D x is 0 there whatever x is, so y there must have no influence.": F.pad(inner, (1, 0)) - y,
-        "the last column is missing: x there enters D x once, in the column before.": F.pad(
-            F.pad(inner, (1, 0))[..., :-1], (0, 1)
-        )
-        - F.pad(inner, (0, 1)),
-        "cumulative sums undo D. The adjoint is no inverse: it only passes values back along the same weights.": (
-            y.cumsum(3)
-        ),
+        "the last column is missing: x there enters D x once, in the column before.": short,
+        "cumulative sums undo D. The adjoint is no inverse: it passes values back along the same weights.": y.cumsum(3),
         "only half: pixel j also enters (D x)(j − 1), with a plus.": -F.pad(inner, (0, 1)),
     }
     gap = abs((Dx * y).sum() - (x * value).sum()).item()
@@ -78,9 +68,8 @@ def check_noise_error(answer):
 @exercise
 def check_null_part(answer):
     """Right: A of it is 0, what is left is what A sees, and the two are perpendicular."""
-    x, A = seeded(2, 3, 4, 6), Downsample(2)
+    x, A = normal(2, 3, 4, 6), Downsample(2)
     back, value = A.T(A(x)), call(answer, A, x)
-    tensor_like(value, x, "the null part")
     wrong = {
         "that is the part that A sees, A⁺A x. Subtract it from x.": back / A.gram_diagonal,
         "that is AᵀA x: divide by A.gram_diagonal to get what A sees, and subtract that from x.": back,

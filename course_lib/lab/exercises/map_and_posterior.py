@@ -2,7 +2,8 @@
 
 import torch
 
-from course_lib.lab.exercises.checking import call, chosen, compare, exercise, expect, number, tensor_like
+from course_lib.lab.exercises import normal, uniform
+from course_lib.lab.exercises.checking import call, chosen, compare, exercise, expect, number
 
 
 @exercise
@@ -17,9 +18,8 @@ def check_coordinates(answer):
 
 def masked():
     """(v, y, mask): D(z) [2, 3, 4, 4], its observation, and a mask [1, 4, 4], in float64."""
-    generator = torch.Generator().manual_seed(0)
-    v, x = torch.rand(2, 2, 3, 4, 4, generator=generator, dtype=torch.float64)
-    mask = (torch.rand(1, 4, 4, generator=generator) > 0.5).double()
+    v, x = uniform(2, 2, 3, 4, 4)
+    mask = (uniform(1, 4, 4, seed=1) > 0.5).double()
     return v, mask * x, mask
 
 
@@ -29,7 +29,6 @@ def check_best_image(answer):
     (v, y, mask), sigma, eta = masked(), 0.1, 0.3
     weight = mask * eta / (eta + sigma**2)
     right, value = v + weight * (y - v), call(answer, v, y, mask, sigma, eta)
-    tensor_like(value, right, "x")
     plain, swapped = eta / (eta + sigma), sigma**2 / (eta + sigma**2)
     wrong = {
         "where nothing is observed there is no y: x is D(z) there.": v + eta / (eta + sigma**2) * (y - v),
@@ -51,9 +50,8 @@ def ring(z):
 @exercise
 def check_pcn(answer):
     """Right: the proposal leaves N(0, I) as it is, so that the misfit Ψ alone decides; each chain for itself."""
-    generator = torch.Generator().manual_seed(1)
-    z, xi = torch.randn(2, 200, 3, generator=generator, dtype=torch.float64)
-    u, beta = torch.rand(200, generator=generator, dtype=torch.float64), 0.5
+    z, xi = normal(2, 200, 3, seed=1)
+    u, beta = uniform(200, seed=2), 0.5
 
     def step(drift=(1 - beta**2) ** 0.5, sign=1, price=0.0, scale=beta):
         proposal = drift * z + scale * xi
@@ -61,7 +59,6 @@ def check_pcn(answer):
         return torch.where((u.log() < change)[:, None], proposal, z)
 
     right, value = step(), call(answer, z, ring, beta, xi, u)
-    tensor_like(value, right, "z")
     proposal = (1 - beta**2) ** 0.5 * z + beta * xi
     raw = torch.where((u < ring(z) - ring(proposal))[:, None], proposal, z)
     wrong = {
@@ -90,9 +87,8 @@ def check_sample_gain(answer):
 @exercise
 def check_coverage(answer):
     """Right: the share of truths between the quantiles (1 − level)/2 and (1 + level)/2 of their samples."""
-    generator = torch.Generator().manual_seed(2)
-    samples = torch.randn(400, 300, generator=generator, dtype=torch.float64).exp()
-    truth, level = 1.3 * torch.randn(300, generator=generator, dtype=torch.float64).exp(), 0.8
+    samples = normal(400, 300, seed=2).exp()
+    truth, level = 1.3 * normal(300, seed=3).exp(), 0.8
 
     def share(low, high):
         return ((truth >= samples.quantile(low, 0)) & (truth <= samples.quantile(high, 0))).double().mean().item()

@@ -2,8 +2,7 @@
 
 import math
 
-import torch
-
+from course_lib.lab.exercises import uniform
 from course_lib.lab.exercises.checking import (
     call,
     chosen,
@@ -22,8 +21,7 @@ from course_lib.regularizers import TV
 
 def step_problem():
     """z, u, y [2, 1, 6, 8] in float64, a mask A, the denoiser of TV, s and ρ."""
-    generator = torch.Generator().manual_seed(0)
-    z, u, y = torch.rand(3, 2, 1, 6, 8, generator=generator, dtype=torch.float64)
+    z, u, y = uniform(3, 2, 1, 6, 8)
     A = Mask(random_mask(6, 8, 0.4))
     return z, 0.3 * u, A(y), A, pnp.proximal(TV(iterations=50)), 0.4, 0.3
 

@@ -2,7 +2,8 @@
 
 import torch
 
-from course_lib.lab.exercises.checking import call, chosen, compare, exercise, expect, number, tensor_like
+from course_lib.lab.exercises import normal
+from course_lib.lab.exercises.checking import call, chosen, compare, exercise, expect, number, several
 
 
 @exercise
@@ -10,7 +11,6 @@ def check_soft_threshold(answer):
     """Right: the prox of τ|x| moves each value by τ towards 0, and stops there."""
     v, tau = torch.tensor([-3.0, -1.0, -0.4, 0.0, 0.3, 0.5, 2.0], dtype=torch.float64), 0.5
     right, value = v.sign() * (v.abs() - tau).clamp_min(0), call(answer, v, tau)
-    tensor_like(value, right, "the prox")
     wrong = {
         "that is a hard threshold: what survives is too large.": torch.where(v.abs() > tau, v, 0),
         "that is the prox of τ|x|₀, which counts; |x| also shrinks what survives.": (
@@ -27,7 +27,7 @@ def check_soft_threshold(answer):
 @exercise
 def check_rates(answer):
     """Right: 1/k wants 100 times the steps, 1/k² only 10 times."""
-    expect(isinstance(answer, tuple | list) and len(answer) == 2, "expected two numbers, (ISTA, FISTA).")
+    several(answer, 2, "expected two numbers, (ISTA, FISTA).")
     ista, fista = number(answer[0], "ISTA's factor"), number(answer[1], "FISTA's factor")
     expect((ista, fista) != (10, 100), "the other way round: FISTA is the fast one.")
     expect(fista != 10000, "1/k² falls faster than 1/k: it needs fewer steps, not more.")
@@ -38,8 +38,7 @@ def check_rates(answer):
 @exercise
 def check_group_threshold(answer):
     """Right: a group shrinks by τ in its norm, all its values by one factor, or goes as a whole."""
-    generator = torch.Generator().manual_seed(0)
-    v, tau = torch.randn(5, 3, generator=generator, dtype=torch.float64), 1.0
+    v, tau = normal(5, 3), 1.0
     v[0], v[1] = 0, 0.2  # a group of zeros, and one that has to go
     norms = v.norm(dim=1, keepdim=True)
     right = v * torch.where(norms > tau, 1 - tau / norms, 0)
@@ -48,7 +47,6 @@ def check_group_threshold(answer):
         torch.is_tensor(value) and not bool(value.isnan().any()),
         "a group of zeros gives 0/0: clamp the norm from below, or treat it apart.",
     )
-    tensor_like(value, right, "the prox")
     columns = v.norm(dim=0, keepdim=True)
     wrong = {
         "that thresholds each value alone; use ‖v_g‖ instead.": v.sign() * (v.abs() - tau).clamp_min(0),

@@ -2,7 +2,8 @@
 
 import torch
 
-from course_lib.lab.exercises.checking import Wrong, call, chosen, compare, exercise, expect, tensor_like
+from course_lib.lab.exercises import normal, uniform
+from course_lib.lab.exercises.checking import call, chosen, compare, exercise, expect, number, several, tensor_like
 from course_lib.operators import Blur, SpectralResponse, Subsample
 from course_lib.regularizers import gradient, gradient_adjoint
 
@@ -10,10 +11,8 @@ from course_lib.regularizers import gradient, gradient_adjoint
 @exercise
 def check_ranks(answer):
     """Right: four spectra mix; the abundances sum to one, which costs a dimension around the mean; noise fills all."""
-    try:
-        clean, centred, noisy = (int(value) for value in answer)
-    except (TypeError, ValueError):
-        raise Wrong("expected three integers: (clean, clean minus its mean spectrum, noisy).") from None
+    several(answer, 3, "expected three integers: (clean, clean minus its mean spectrum, noisy).")
+    clean, centred, noisy = (number(value, "each rank") for value in answer)
     expect(clean != 4096 and clean != 100, "clean: each of the 4096 columns is a mixture of the same few spectra.")
     expect(clean == 4, "clean: the rank of a product spectra [100, 4] × maps [4, 4096] is that of its thin side.")
     expect(
@@ -27,31 +26,31 @@ def check_ranks(answer):
     expect(noisy == 100, "noisy: 4096 columns of independent noise span all that 100 bands allow.")
 
 
+def truncated(matrix, k=2):
+    """The first k singular values and vectors of a matrix, or of each of a batch."""
+    U, s, Vh = torch.linalg.svd(matrix, full_matrices=False)
+    return (U[..., :k] * s[..., None, :k]) @ Vh[..., :k, :]
+
+
 @exercise
 def check_low_rank(answer):
     """Right: the first k singular vectors of each cube, and nothing else, is the nearest cube of rank k."""
-    generator = torch.Generator().manual_seed(0)
-    x = torch.randn(2, 5, 3, 4, generator=generator, dtype=torch.float64) + 1
-    U, s, Vh = torch.linalg.svd(x.flatten(2), full_matrices=False)
-    value = call(answer, x, 2)
-    matrix = (U[:, :, :2] * s[:, None, :2]) @ Vh[:, :2]
-    flat = torch.is_tensor(value) and value.shape == matrix.shape
-    expect(not flat, "that is the matrix: give it the shape of x again.")
+    x = normal(2, 5, 3, 4) + 1
+    value, flat = call(answer, x, 2), x.flatten(2)
+    U, s, Vh = torch.linalg.svd(flat, full_matrices=False)
+    matrix = truncated(flat)
+    is_matrix = torch.is_tensor(value) and value.shape == matrix.shape
+    expect(not is_matrix, "that is the matrix: give it the shape of x again.")
     tensor_like(value, x, "the cube of rank k")
     mean = x.flatten(2).mean(2, keepdim=True)
-    Uc, sc, Vc = torch.linalg.svd(x.flatten(2) - mean, full_matrices=False)
-    Ub, sb, Vb = torch.linalg.svd(x.transpose(0, 1).flatten(1), full_matrices=False)
-    pooled = (Ub[:, :2] * sb[:2]) @ Vb[:2]
+    pooled = truncated(x.transpose(0, 1).flatten(1)).reshape(5, 2, 12).transpose(0, 1)
+    last = (U[:, :, -2:] * s[:, None, -2:]) @ Vh[:, -2:]
     wrong = {
-        "those are the last k singular values; the first ones are the largest.": (U[:, :, -2:] * s[:, None, -2:])
-        @ Vh[:, -2:],
+        "those are the last k singular values; the first ones are the largest.": last,
         "the singular values are missing: U diag(s) Vᵀ.": U[:, :, :2] @ Vh[:, :2],
-        "you took the mean spectrum off first: with it added again the rank is k + 1.": mean
-        + (Uc[:, :, :2] * sc[:, None, :2]) @ Vc[:, :2],
-        "all cubes of the batch in one matrix: each has an SVD of its own, x.flatten(2) is [B, bands, pixels].": (
-            pooled.reshape(5, 2, 12).transpose(0, 1)
-        ),
-        "nothing was removed: keep k columns of U, k values of s, and k rows of Vᵀ.": x.flatten(2),
+        "you took the mean spectrum off first, and added it again: the rank is k + 1.": mean + truncated(flat - mean),
+        "all cubes of the batch in one matrix: each has an SVD of its own, x.flatten(2) is [B, bands, pixels].": pooled,
+        "nothing was removed: keep k columns of U, k values of s, and k rows of Vᵀ.": flat,
     }
     rank = int(torch.linalg.matrix_rank(value[0].flatten(1)))
     hint = "its rank is right, but another cube of rank k is nearer to x."
@@ -72,20 +71,17 @@ def check_missing_spectrum(answer):
 @exercise
 def check_fusion_system(answer):
     """Right: the gradient of the two data terms and of the smoothness, without its constant part."""
-    generator = torch.Generator().manual_seed(1)
-    c = torch.randn(2, 3, 4, 6, generator=generator, dtype=torch.float64)
-    C = Subsample(2) @ Blur(torch.rand(3, 3, generator=generator, dtype=torch.float64))
-    G = SpectralResponse(torch.rand(2, 3, generator=generator, dtype=torch.float64))
+    c = normal(2, 3, 4, 6, seed=1)
+    C = Subsample(2) @ Blur(uniform(3, 3, seed=2))
+    G = SpectralResponse(uniform(2, 3, seed=3))
     w, lam = 0.6, 0.3
     value = call(answer, c, C, G, w, lam)
-    tensor_like(value, c, "M c")
     cube, images, smooth = C.T(C(c)), G.T(G(c)), gradient_adjoint(gradient(c))
+    downhill = cube + w * images - lam * smooth
     wrong = {
         "the smoothness is missing: λ ∇ᵀ∇ c.": cube + w * images,
         "λ is missing before ∇ᵀ∇ c.": cube + w * images + smooth,
-        "the sign of the smoothness: `gradient_adjoint(gradient(c))` is ∇ᵀ∇ c, minus the Laplacian, already.": cube
-        + w * images
-        - lam * smooth,
+        "the sign of the smoothness: `gradient_adjoint(gradient(c))` is ∇ᵀ∇ c already, minus the Laplacian.": downhill,
         "w is missing: it weighs the images.": cube + images + lam * smooth,
         "w belongs to the images, not to the cube.": w * cube + images + lam * smooth,
         "the images are missing: w GᵀG c.": cube + lam * smooth,

@@ -2,7 +2,8 @@
 
 import torch
 
-from course_lib.lab.exercises.checking import call, chosen, compare, exercise, expect, number, tensor_like
+from course_lib.lab.exercises import normal, uniform
+from course_lib.lab.exercises.checking import call, chosen, compare, exercise, expect, number
 
 
 @exercise
@@ -19,36 +20,34 @@ def check_fewest_bits(answer):
 @exercise
 def check_pixels_once(answer):
     """Right: the mean over the patches, for each of their values, times the values of the image."""
-    generator = torch.Generator().manual_seed(0)
-    z = torch.randn(12, 16, generator=generator, dtype=torch.float64)
-    logdet, d = torch.randn(12, generator=generator, dtype=torch.float64), 100
+    z = normal(12, 16)
+    logdet, d = normal(12, seed=1), 100
     value = call(answer, z, logdet, d)
     expect(not (torch.is_tensor(value) and value.numel() > 1), "one number for the image: average over the patches.")
-    value, each = number(value, "the penalty"), z.square().sum(1) - 2 * logdet
-    squares = z.square().sum(1)
+    value, squares = number(value, "the penalty"), z.square().sum(1)
+    each = squares - 2 * logdet
+
+    def image(values):
+        return values.mean() * d / 16
+
     wrong = {
         "a sum over overlapping patches counts most pixels several times: take the mean.": each.sum(),
         "the factor is d over the values of one patch, d/z.shape[1]; d alone is missing.": each.mean() / 16,
         "that is −2 log p of one mean patch: an image holds d/z.shape[1] of them.": each.mean(),
         "divide by the values of one patch, z.shape[1].": each.mean() * d,
-        "the sign of the log-determinant: a patch is penalized where E contracts.": (squares + 2 * logdet).mean()
-        * d
-        / 16,
-        "twice the log-determinant: −2 log p, as ‖z‖² is.": (squares - logdet).mean() * d / 16,
-        "the log-determinant is missing.": squares.mean() * d / 16,
-        "‖z‖² without ½: φ is −2 log p.": (squares / 2 - 2 * logdet).mean() * d / 16,
+        "the sign of the log-determinant: a patch is penalized where E contracts.": image(squares + 2 * logdet),
+        "twice the log-determinant: −2 log p, as ‖z‖² is.": image(squares - logdet),
+        "the log-determinant is missing.": image(squares),
+        "‖z‖² without ½: φ is −2 log p.": image(squares / 2 - 2 * logdet),
     }
-    hint = "mean of ‖z‖² − 2 logdet over the patches, times d/z.shape[1]."
-    compare(value, each.mean() * d / 16, wrong, hint)
+    compare(value, image(each), wrong, "mean of ‖z‖² − 2 logdet over the patches, times d/z.shape[1].")
 
 
 @exercise
 def check_map_weight(answer):
     """Right: u = (c − low)/span has noise σ/span, and the prior is about u: λ = (σ/span)²/2, map by map."""
-    generator = torch.Generator().manual_seed(0)
-    sigma, span = (0.1 + torch.rand(4, generator=generator, dtype=torch.float64) for _ in range(2))
+    sigma, span = 0.1 + uniform(2, 4)
     value, right = call(answer, sigma, span), (sigma / span).square() / 2
-    tensor_like(value, right, "λ")
     wrong = {
         "σ is the noise of c; the flow sees u, whose noise is σ/span.": sigma.square() / 2,
         "c is divided by span, and so is its noise; yours is multiplied.": (sigma * span).square() / 2,

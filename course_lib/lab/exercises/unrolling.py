@@ -2,6 +2,7 @@
 
 import torch
 
+from course_lib.lab.exercises import normal, uniform
 from course_lib.lab.exercises.checking import call, chosen, compare, exercise, expect, several, tensor_like
 from course_lib.models.unrolled import ADMMNet
 from course_lib.operators import SubsampledTransform
@@ -9,7 +10,7 @@ from course_lib.operators import SubsampledTransform
 
 def layer_problem():
     """A matrix A [5, 8] and λ, in float64."""
-    return torch.randn(5, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64), 0.3
+    return normal(5, 8), 0.3
 
 
 @exercise
@@ -17,7 +18,7 @@ def check_ista_layer(answer):
     """Right: with W = τAᵀ, V = I − τAᵀA and θ = τλ the layer is one step of ISTA."""
     A, lam = layer_problem()
     value = call(answer, A, lam)
-    several(value, 3, "return three things: (W, V, θ).", tuple | list)
+    several(value, 3, "return three things: (W, V, θ).")
     (W, V, threshold), eye = value, torch.eye(8, dtype=A.dtype)
     tau = 1 / torch.linalg.matrix_norm(A, 2) ** 2
     tensor_like(W, tau * A.T, "W")
@@ -52,10 +53,9 @@ def check_other_matrix(answer):
 
 def admm_problem():
     """(z, u, y, A, denoise, ρ, η) of a layer of an `ADMMNet`, in float64."""
-    generator = torch.Generator().manual_seed(0)
-    z, u = torch.rand(2, 2, 1, 8, 8, generator=generator, dtype=torch.float64)
+    z, u = uniform(2, 2, 1, 8, 8)
     A = SubsampledTransform(8, 0.5)
-    y = torch.rand(2, 1, 1, A.m, generator=generator, dtype=torch.float64)
+    y = uniform(2, 1, 1, A.m, seed=1)
     net = ADMMNet(layers=1, side=3).double().requires_grad_(False)
     return z, u, y, A, lambda v: net.denoise(v, 0), 0.3, 0.7
 
@@ -71,7 +71,7 @@ def check_admm_layer(answer):
         return new, update(x, new)
 
     value, right = call(answer, z, u, y, A, denoise, rho, eta), layer(z - u)
-    several(value, 2, "return two things: the new (z, u).", tuple | list)
+    several(value, 2, "return two things: the new (z, u).")
     tensor_like(value[0], z, "z")
     tensor_like(value[1], u, "u")
     wrong = {
