@@ -6,9 +6,9 @@ weights in E(x) and D(z), and with them in the training step.
 """
 
 import torch
-from glow_gradient import bare, recorded_inputs
 from timing import compared, interleaved, optional, row, threads
 
+from course_lib.models.flow_layers import CouplingNet
 from course_lib.models.glow import Glow
 from course_lib.models.weights import describe, load_state
 
@@ -44,6 +44,29 @@ def theirs(nf, config, x):
     with torch.no_grad():
         model.inverse_and_log_det(x)
     return model
+
+
+def recorded_inputs(model, x):
+    """[(network, input)] of every coupling network in E(x)."""
+    calls, handles = [], []
+    for net in (m for m in model.modules() if isinstance(m, CouplingNet)):
+
+        def keep(module, arguments):
+            calls.append((module, arguments[0].detach().clone(memory_format=torch.channels_last)))
+
+        handles.append(net.register_forward_pre_hook(keep))
+    model.encode(x)
+    for handle in handles:
+        handle.remove()
+    return calls
+
+
+def bare(calls):
+    """The gradient in its input of each network alone: what E(x) would cost if all else in it cost nothing."""
+    for net, a in calls:
+        a = a.detach().requires_grad_()
+        h = net(a)
+        torch.autograd.grad(h, a, torch.ones_like(h))
 
 
 def encode(encoder, x):

@@ -3,9 +3,9 @@
     python tests/benchmarks/mutants.py [--modules operators …] [--sample 120] [--seed 0] [--survivors FILE]
 
 `mutations.py` says what a fault, a mutant, is. A process forked for each runs the tests that call the function around
-it, the quickest first: those of its module, then those of bad input and of numerics. The mutant is killed if one fails,
-or if they take ten times the CPU time that they should. As many mutants at a time as there are cores, one thread each;
-Linux and macOS only. The modules that are run replace their rows; the others stay.
+it, the quickest first: those of its module, then the rows of bad input and of numerics that are about it. The mutant is
+killed if one fails, or if they take five times the CPU time that they should. As many mutants at a time as there are
+cores, one thread each; Linux and macOS only. The modules that are run replace their rows; the others stay.
 """
 
 import argparse
@@ -30,14 +30,19 @@ from timing import kept
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = {
-    "operators": ("operators/*.py", ["operators", "operators_projections", "operators_transforms"]),
-    "regularizers": ("regularizers/*.py", ["regularizers"]),
-    "solvers": ("solvers/*.py", ["solvers", "solvers_greedy", "solvers_proximal"]),
-    "metrics": ("metrics.py", ["metrics"]),
-    "models.glow": ("models/*low[._]*py", ["glow", "reversible"]),
-    "reconstruction": ("reconstruction/*.py", ["reconstruction", "joint", "posterior", "patch_prior"]),
+    "operators": ("operators/*.py", ["operators", "operators_projections", "operators_transforms"], "data_term"),
+    "regularizers": ("regularizers/*.py", ["regularizers"], "regularizers"),
+    "solvers": ("solvers/*.py", ["solvers", "solvers_greedy", "solvers_proximal"], "solver or precision or algebra"),
+    "metrics": ("metrics.py", ["metrics"], "metrics"),
+    "models.glow": ("models/*low[._]*py", ["glow", "reversible"], "flow_far"),
+    "reconstruction": (
+        "reconstruction/*.py",
+        ["reconstruction", "joint", "posterior", "patch_prior"],
+        "estimate or posterior or laplace or noise or chains",
+    ),
 }
-"""The files of a module in course_lib (of Glow, also its layers) and in tests, without `test_`."""
+"""The files of a module in course_lib (of Glow, also its layers) and in tests, without `test_`; and what the names of
+its tests among those of numerics have in common. Those of bad input bear the module's own name."""
 
 APART = ("__init__.py", "selection.py", "plug_and_play.py")
 """Files of these folders that belong to no module here: they were folders' neighbours when the table began."""
@@ -106,9 +111,9 @@ class Finder(importlib.machinery.SourceFileLoader):
         return self.code
 
 
-def run_pytest(files, plugin):
+def run_pytest(files, plugin, words=""):
     options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:nbval", "-o", "addopts=", "--rootdir", str(ROOT)]
-    return int(pytest.main([*options, *files], plugins=[plugin]))
+    return int(pytest.main([*options, "-k", words, *files], plugins=[plugin]))
 
 
 def forked(function, seconds=None):
@@ -126,12 +131,15 @@ def forked(function, seconds=None):
     os._exit(status)
 
 
-def record(files):
-    """(calls, seconds) of a `Recorder`. What the tests import, but for the course, is imported here as well."""
+def record(files, words=""):
+    """(calls, seconds) of a `Recorder`, of the tests whose names fit the words.
+
+    What they import, but for the course, is imported here as well.
+    """
     with tempfile.NamedTemporaryFile() as file:
 
         def run():
-            status = run_pytest(files, recorder := Recorder())
+            status = run_pytest(files, recorder := Recorder(), words)
             sys.settrace(None)
             Path(file.name).write_bytes(pickle.dumps((dict(recorder.calls), recorder.seconds, list(sys.modules))))
             return status
@@ -162,7 +170,7 @@ def is_killed(mutant, calls, seconds, groups):
             sys.meta_path.insert(0, Finder(mutant.path, mutant.code()))
             return run_pytest(sorted({file_of(test) for test in chosen}), Chooser(chosen))
 
-        if chosen and forked(run, 20 + 10 * sum(chosen.values())) != 0:
+        if chosen and forked(run, 10 + 5 * sum(chosen.values())) != 0:
             return True
     return False
 
@@ -187,12 +195,14 @@ def in_processes(function, values, count):
 
 def measure(name, sample, seed):
     """(number of mutants of a module, [(mutant, killed), …] of a random sample of them)."""
-    pattern, tests = MODULES[name]
+    pattern, tests, words = MODULES[name]
     paths = [path for path in sorted((ROOT / "course_lib").glob(pattern)) if path.name not in APART]
     found = [mutant for path in paths for mutant in mutants(path)]
     drawn = random.Random(seed).sample(found, min(sample, len(found)))
     groups = [[f"tests/test_{test}.py" for test in part] for part in (tests, ALSO)]
-    calls, seconds = record([*groups[0], *groups[1]])
+    calls, seconds = record(groups[0])
+    for recorded, more in zip((calls, seconds), record(groups[1], f"{name} or {words}"), strict=True):
+        recorded.update(more)
     drawn.sort(key=lambda mutant: (mutant.path, mutant.index))
 
     def judge(mutant):
