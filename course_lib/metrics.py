@@ -10,23 +10,16 @@ import math
 import torch
 import torch.nn.functional as F
 
-from course_lib.common import root
-
-WINDOWS = ("uniform", "gaussian")
+from course_lib.common import check, check_images, root
 
 
 def check_pair(x, reference, data_range=1.0):
     """(x, reference) in float64; ValueError unless they are float tensors of one shape [B, C, H, W] on one device."""
-    for name, image in (("x", x), ("reference", reference)):
-        if not torch.is_tensor(image) or image.dim() != 4 or not image.is_floating_point() or 0 in image.shape:
-            got = f"{image.dtype} {list(image.shape)}" if torch.is_tensor(image) else type(image).__name__
-            raise ValueError(f"{name}: expected a float tensor of shape [B, C, H, W], got {got}")
-    if reference.shape != x.shape:
-        raise ValueError(f"reference: expected the shape of x, {list(x.shape)}, got {list(reference.shape)}")
-    if reference.device != x.device:
-        raise ValueError(f"reference: expected a tensor on {x.device}, where x is, got one on {reference.device}")
-    if not 0 < data_range < math.inf:
-        raise ValueError(f"data_range: expected a positive number, got {data_range}")
+    check_images("x", x)
+    check_images("reference", reference)
+    check(reference.shape == x.shape, "reference", f"the shape of x, {list(x.shape)}", reference.shape)
+    check(reference.device == x.device, "reference", f"a tensor on {x.device}, where x is", reference.device)
+    check(0 < data_range < math.inf, "data_range", "a positive number", data_range)
     return x.double(), reference.double()
 
 
@@ -51,8 +44,6 @@ def psnr(x, reference, data_range=1.0):
 
     Args:
         x, reference: images [B, C, H, W]. data_range: R > 0, the distance from black to white.
-
-    Raises ValueError for other shapes, or R ≤ 0.
     """
     a, b = check_pair(x, reference, data_range)
     return (10 * torch.log10(data_range**2 / (a - b).square().mean((1, 2, 3)))).to(result_dtype(x))
@@ -68,19 +59,16 @@ def ssim(x, reference, data_range=1.0, window="uniform"):
         window: `uniform` (7×7, sample covariances with N/(N − 1): the default of scikit-image) or `gaussian` (11×11,
             σ = 1.5, as Wang et al.; scikit-image with gaussian_weights=True and use_sample_covariance=False). Only
             windows that lie inside the image count.
-
-    Raises ValueError for other shapes, R ≤ 0, an unknown window, or an image smaller than the window.
     """
     a, b = check_pair(x, reference, data_range)
-    if window not in WINDOWS:
-        raise ValueError(f"window: expected one of {WINDOWS}, got {window!r}")
+    check(window in ("uniform", "gaussian"), "window", "'uniform' or 'gaussian'", repr(window))
     if window == "uniform":
         weights, unbias = a.new_full((7,), 1 / 7), 49 / 48
     else:
         weights = torch.exp(-0.5 * (torch.arange(-5, 6, device=a.device, dtype=a.dtype) / 1.5).square())
         weights, unbias = weights / weights.sum(), 1.0
-    if min(x.shape[2:]) < len(weights):
-        raise ValueError(f"x: expected images of at least {len(weights)}×{len(weights)}, got {list(x.shape)}")
+    side = len(weights)
+    check(min(x.shape[2:]) >= side, "x", f"images of at least {side}×{side}", x.shape)
     # [5, B, C, H, W] → five maps at once, [5BC, 1, H, W]
     maps = torch.stack([a, b, a * a, b * b, a * b]).flatten(0, 2)[:, None]
     maps = F.conv2d(F.conv2d(maps, weights.view(1, 1, -1, 1)), weights.view(1, 1, 1, -1))
@@ -98,12 +86,9 @@ def sam(x, reference):
 
     Args:
         x, reference: images [B, C, H, W] with at least two channels.
-
-    Raises ValueError for other shapes.
     """
     a, b = (unit(image) for image in check_pair(x, reference))
-    if x.shape[1] < 2:
-        raise ValueError(f"x: expected at least two channels, got {list(x.shape)}")
+    check(x.shape[1] > 1, "x", "at least two channels", x.shape)
     # Kahan: 2 atan2(‖a − b‖, ‖a + b‖) keeps the small angles, which arccos rounds away.
     angle = 2 * torch.atan2(norm(a - b), norm(a + b))
     return torch.rad2deg(angle).mean((1, 2)).to(result_dtype(x))

@@ -324,7 +324,6 @@ RECONSTRUCTION = [
     ("reconstruction.plug_and_play.tweedie", {}, {"flow": (3, VAE)}),
     ("reconstruction.plug_and_play.tweedie_of", {}, {"flows": ({}, {0: FLOW}, {-1: FLOW})}),
     ("reconstruction.plug_and_play.averaged", {"denoiser": keep, "weight": 0.5}, {"denoiser": THING, "weight": (0, 2)}),
-    ("reconstruction.plug_and_play.channelwise", {}, {"denoiser": THING}),
     ("reconstruction.plug_and_play.from_numpy", {}, {"function": THING}),
     *[
         (f"reconstruction.plug_and_play.{name}", {"x": X, "sigma": 0.1}, {"x": SHAPE, "sigma": (-1, NAN)})

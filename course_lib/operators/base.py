@@ -62,16 +62,14 @@ class Operator(torch.nn.Module):
             v: images [B, C, H, W]. y: measurements, of the shape of A v.
             rho: ρ > 0, a number or a tensor [B], one for each image (unchecked on a GPU and under `torch.func.vmap`).
             iterations: at most. tol: an image is done when its residual is `tol` times the first.
-
-        Raises ValueError for other shapes or ρ.
         """
         check_images("v", v)
-        Av = self(v)
-        check(torch.is_tensor(y) and y.shape == Av.shape, "y", f"the shape of A(v), {list(Av.shape)}", shape_of(y))
-        check(y.device == Av.device, "y", f"a tensor on {Av.device}, where the operator is", y.device)
         tensors = *self.named_buffers(), *self.named_parameters()
         learned = [name for name, tensor in tensors if has_derivative(tensor)]
         check(not learned, "prox", "an operator whose buffers and parameters need no gradient", f"one in {learned}")
+        Av = self(v)
+        fits = torch.is_tensor(y) and y.shape == Av.shape
+        check(fits, "y", f"the shape of A(v), {list(Av.shape)}", getattr(y, "shape", type(y).__name__))
         return v + self._solve(y - Av, check_rho(rho, v), iterations, tol)
 
     def _solve(self, r, rho, iterations, tol):
@@ -172,11 +170,6 @@ def check_orthonormal(name, W):
     check(fits, name, "an orthonormal transform, with gram_diagonal = 1", diagonal)
 
 
-def shape_of(y):
-    """What a message says of y."""
-    return y.shape if torch.is_tensor(y) else type(y).__name__
-
-
 def has_derivative(tensor):
     """Whether a derivative with respect to the tensor, or along a tangent that it carries, has been asked for."""
     return tensor.requires_grad or forward_ad.unpack_dual(tensor).tangent is not None
@@ -187,39 +180,6 @@ def corner(x, height, width):
     `autograd.functional.jacobian(…, vectorize=True)` knows none.)
     """
     return x.narrow(2, 0, height).narrow(3, 0, width)
-
-
-class Remembered:
-    """f(tensor, *arguments) for a buffer of an operator: the last two results are kept.
-
-    They serve as long as the buffer is the same tensor, unchanged, as PyTorch counts changes (writing through `.data`
-    or NumPy escapes it). Nothing is kept that belongs to one computation only: results of a buffer that carries a
-    derivative, results inside `torch.func`, and those of a buffer made in inference mode, whose changes nobody counts.
-    A copy of an operator starts without.
-    """
-
-    def __init__(self, f):
-        self.f, self.kept = f, []
-
-    def __call__(self, tensor, *arguments):
-        if has_derivative(tensor) or tensor.is_inference():
-            return self.f(tensor, *arguments)
-        state = tensor._version, tensor.dtype, tensor.device, arguments
-        for source, known, result in self.kept:
-            if source is tensor and known == state:
-                return result
-        # A result made in inference mode could not be used under autograd later.
-        with torch.inference_mode(False), torch.no_grad():
-            result = self.f(tensor, *arguments)
-        try:
-            result.untyped_storage()
-        except NotImplementedError:  # It is a tensor of `torch.func`.
-            return result
-        self.kept = [(tensor, state, result), *self.kept[:1]]
-        return result
-
-    def __reduce__(self):
-        return Remembered, (self.f,)
 
 
 class Compose(Operator):

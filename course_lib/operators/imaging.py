@@ -6,8 +6,8 @@ from numbers import Integral
 import torch
 import torch.nn.functional as F
 
-from course_lib.common import as_generator, check, check_images
-from course_lib.operators.base import Operator, Remembered, corner
+from course_lib.common import as_generator, check, check_count, check_images
+from course_lib.operators.base import Operator, corner, has_derivative
 
 
 class Identity(Operator):
@@ -26,7 +26,7 @@ class Identity(Operator):
 
 class Mask(Operator):
     """A x = M ⊙ x, of the size of x and zero where nothing is observed; Aᵀ = A. M is a finite bool or float tensor,
-    [1, H, W] (for all channels), [C, H, W], or either with a leading 1 (ValueError otherwise).
+    [1, H, W] (for all channels), [C, H, W], or either with a leading 1.
     """
 
     def __init__(self, mask):
@@ -37,15 +37,10 @@ class Mask(Operator):
         check(len(shape) == 3 and 0 not in shape, "mask", "shape [1, H, W], [C, H, W] or [1, 1, H, W]", mask.shape)
         check(mask.isfinite().all(), "mask", "finite values", "NaN or infinity")
         self.register_buffer("mask", mask.reshape(shape))
-        self._values = Remembered(_cast)
 
     @property
     def gram_diagonal(self):
         return self.mask.double().square()
-
-    def values(self, dtype):
-        """M in a dtype, converted once."""
-        return self._values(self.mask, dtype)
 
     def forward(self, x):
         return self._hide("x", x)
@@ -57,18 +52,13 @@ class Mask(Operator):
         check_images(name, x, self.mask.device)
         fits = x.shape[2:] == self.mask.shape[1:] and len(self.mask) in (1, x.shape[1])
         check(fits, name, f"images that fit the mask {list(self.mask.shape)}", x.shape)
-        return x * self.values(x.dtype)
-
-
-def _cast(tensor, dtype):
-    return tensor.to(dtype)
+        return x * self.mask.to(x.dtype)
 
 
 class Blur(Operator):
     """A x = k * x on each channel: convolution with k, a finite float kernel [h, w], h and w odd, centred on its middle
     pixel. Boundary `circular`: A is circulant, A = F⁻¹ diag(k̂) F through rfft2, and ‖A‖ = max |k̂|. Boundary `zero`:
-    x is 0 outside its frame and A is Toeplitz, a block of the circulant matrix of a larger frame. ValueError for
-    another kernel or boundary.
+    x is 0 outside its frame and A is Toeplitz, a block of the circulant matrix of a larger frame.
     """
 
     def __init__(self, kernel, boundary="circular"):
@@ -78,12 +68,35 @@ class Blur(Operator):
         check([n % 2 for n in kernel.shape] == [1, 1], "kernel", "shape [h, w], h and w odd", kernel.shape)
         check(kernel.isfinite().all(), "kernel", "finite values", "NaN or infinity")
         check(boundary in ("circular", "zero"), "boundary", "'circular' or 'zero'", repr(boundary))
-        self.boundary, self._transfer = boundary, Remembered(_transfer)
+        self.boundary, self._kept = boundary, (None, None, None)
         self.register_buffer("kernel", kernel)
 
     def transfer(self, height, width, dtype):
-        """k̂, the rfft2 of the kernel wrapped (if larger, repeatedly) around a [height, width] frame."""
-        return self._transfer(self.kernel, height, width, dtype)
+        """k̂, the rfft2 of the kernel wrapped (if larger, repeatedly) around a [height, width] frame.
+
+        The last one is kept. It serves while the kernel is the same tensor, unchanged, as PyTorch counts changes
+        (writing through `.data` or NumPy escapes it). Nothing is kept of a kernel that carries a derivative, or was
+        made in inference mode, where nobody counts.
+        """
+        kernel = self.kernel
+        if has_derivative(kernel) or kernel.is_inference():
+            return _transfer(kernel, height, width, dtype)
+        state = kernel._version, height, width, dtype
+        source, known, result = self._kept
+        if source is kernel and known == state:
+            return result
+        # A result made in inference mode could not be used under autograd later.
+        with torch.inference_mode(False), torch.no_grad():
+            result = _transfer(kernel, height, width, dtype)
+        try:
+            result.untyped_storage()
+        except NotImplementedError:  # A tensor of `torch.func` belongs to one computation.
+            return result
+        self._kept = kernel, state, result
+        return result
+
+    def __getstate__(self):
+        return {**self.__dict__, "_kept": (None, None, None)}  # A copy of the kernel is counted from 0.
 
     def forward(self, x):
         return self._blur("x", x, lambda k: k)
@@ -119,19 +132,16 @@ def _transfer(kernel, height, width, dtype):
 
 
 class Downsample(Operator):
-    """A x = means of disjoint k×k blocks, [B, C, H, W] → [B, C, H/k, W/k]: A Aᵀ = I/k². ValueError unless k fits."""
+    """A x = means of disjoint k×k blocks, [B, C, H, W] → [B, C, H/k, W/k]: A Aᵀ = I/k². H and W are multiples of k."""
 
     def __init__(self, factor):
-        """`factor` is k, a positive integer, which must divide the H and W of images."""
         super().__init__()
-        check(isinstance(factor, Integral) and factor > 0, "factor", "a positive integer", factor)
+        check_count("factor", factor, low=1)
         self.factor = int(factor)
         self.gram_diagonal = 1 / self.factor**2
 
     def forward(self, x):
-        check_images("x", x)
-        fits = x.shape[2] % self.factor == x.shape[3] % self.factor == 0
-        check(fits, "x", f"height and width divisible by {self.factor}", x.shape)
+        check_divisible("x", x, self.factor)
         return F.avg_pool2d(x, self.factor)
 
     def T(self, y):
@@ -139,8 +149,15 @@ class Downsample(Operator):
         return y.repeat_interleave(self.factor, 2).repeat_interleave(self.factor, 3) / self.factor**2
 
 
+def check_divisible(name, x, factor):
+    """Raise ValueError unless x is a batch of images whose height and width are multiples of `factor`."""
+    check_images(name, x)
+    fits = x.shape[2] % factor == x.shape[3] % factor == 0
+    check(fits, name, f"height and width divisible by {factor}", x.shape)
+
+
 def uniform_kernel(size=7, dtype=None):
-    """k = 1/size² on size×size pixels, size odd (ValueError otherwise): [size, size]."""
+    """k = 1/size² on size×size pixels, size odd: [size, size]."""
     check(isinstance(size, Integral) and size > 0 and size % 2, "size", "a positive odd integer", repr(size))
     return torch.full((size, size), 1 / size**2, dtype=dtype)
 
@@ -149,8 +166,9 @@ def gaussian_kernel(sigma, radius=None, dtype=None):
     """k(i, j) ∝ exp(−(i² + j²) / 2σ²), |i|, |j| ≤ radius (None: 4σ, rounded, as SciPy), of sum 1; σ > 0, in pixels."""
     check(0 < sigma < math.inf, "sigma", "a positive number", sigma)
     radius = int(4 * sigma + 0.5) if radius is None else radius
-    check(isinstance(radius, Integral) and radius >= 0, "radius", "a non-negative integer", radius)
-    k = torch.exp(-0.5 * (torch.arange(-radius, radius + 1, dtype=torch.float64) / sigma).square())
+    check_count("radius", radius)
+    i = torch.arange(-int(radius), int(radius) + 1, dtype=torch.float64)
+    k = torch.exp(-0.5 * (i / sigma).square())
     return (k[:, None] * k / k.sum() ** 2).to(dtype or torch.get_default_dtype())
 
 
@@ -158,22 +176,22 @@ def random_mask(height, width, missing=0.6, generator=0):
     """A mask without exactly round(missing · H · W) random pixels, missing in [0, 1]: bool, [1, H, W], True = observed.
     `generator` is a seed, a `torch.Generator` (the mask is on its device), or None: PyTorch's global one.
     """
-    size = height * width
-    check(isinstance(size, Integral) and min(height, width) > 0, "height, width", "positive integers", (height, width))
+    check_count("height", height, low=1)
+    check_count("width", width, low=1)
     check(0 <= missing <= 1, "missing", "a fraction in [0, 1]", missing)
     generator = as_generator(generator)
+    size = height * width
     order = torch.randperm(size, generator=generator, device=generator.device if generator else None)
     return (order >= round(missing * size)).reshape(1, height, width)
 
 
 def square_mask(height, width, side=10, corner=None):
     """A mask without one side×side square: bool, [1, H, W], True = observed. The square is centred, or has its top left
-    pixel at `corner` = (row, column). ValueError unless it lies in the image.
+    pixel at `corner` = (row, column).
     """
     check(isinstance(side, Integral) and 0 < side <= min(height, width), "side", f"1 to {min(height, width)}", side)
     row, column = ((height - side) // 2, (width - side) // 2) if corner is None else corner
-    fits = isinstance(row, Integral) and isinstance(column, Integral)
-    fits = fits and 0 <= row <= height - side and 0 <= column <= width - side
+    fits = 0 <= row <= height - side and 0 <= column <= width - side
     check(fits, "corner", f"(0, 0) to ({height - side}, {width - side})", (row, column))
     mask = torch.ones(1, height, width, dtype=torch.bool)
     mask[:, row : row + side, column : column + side] = False

@@ -54,11 +54,8 @@ class Radon(Operator):
         size: H = W, or (H, W).
         angles: θ in degrees, any sequence of numbers.
         detectors: rows of the sinogram; None: enough for the diagonal, ⌈√2 max(H, W)⌉.
-        dtype: of the weights (default: PyTorch's). They are computed in float64.
-
-    Raises:
-        ValueError: size, angles or detectors are not as above; x or y is not of the size of A's; a weight requires a
-            gradient, which the sparse product does not give.
+        dtype: of the weights (default: PyTorch's). They are computed in float64. Their derivatives are not known:
+            ValueError if a weight requires a gradient.
     """
 
     def __init__(self, size, angles, detectors=None, dtype=None):
@@ -152,9 +149,6 @@ def filtered_back_projection(y, A):
 
     Args:
         y: sinograms [B, C, detectors, angles]. A: the `Radon` transform that they come from.
-
-    Raises:
-        ValueError: A is no Radon transform, or y does not fit it.
     """
     check(isinstance(A, Radon), "A", "a Radon transform", type(A).__name__)
     A.check_sinogram(y)
@@ -176,9 +170,6 @@ class RandomProjections(Operator):
     Args:
         shape: [C, H, W] of the images. m: the number of measurements. seed: of the entries.
         dtype: of M (default: PyTorch's).
-
-    Raises:
-        ValueError: shape is not three positive integers or m not one; x or y does not fit.
     """
 
     def __init__(self, shape, m, seed=0, dtype=None):
@@ -214,9 +205,6 @@ class SubsampledTransform(Operator):
     Args:
         size: H = W, or (H, W). fraction: in (0, 1]. transform: W (None: `DCT`). signs: whether there are any.
         seed: of signs and choice.
-
-    Raises:
-        ValueError: size, fraction or transform are not as above; x or y does not fit.
     """
 
     gram_diagonal = 1.0

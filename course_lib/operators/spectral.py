@@ -1,12 +1,11 @@
 """Operators on spectral cubes [B, bands, H, W]: what an instrument integrates over the spectrum, and where it looks."""
 
-from numbers import Integral
-
 import torch
 import torch.nn.functional as F
 
-from course_lib.common import check, check_images, without_autocast
+from course_lib.common import check, check_count, check_images, without_autocast
 from course_lib.operators.base import Operator
+from course_lib.operators.imaging import check_divisible
 
 
 class SpectralResponse(Operator):
@@ -15,9 +14,6 @@ class SpectralResponse(Operator):
 
     Args:
         R: a finite float matrix [m, bands].
-
-    Raises:
-        ValueError: R is not such a matrix; x or y has another number of channels.
     """
 
     def __init__(self, R):
@@ -55,21 +51,18 @@ def _mix(R, x):
 
 class Subsample(Operator):
     """(A x)(i, j) = x(k i, k j): every k-th pixel, [B, C, H, W] → [B, C, H/k, W/k]; A Aᵀ = I. After a blur,
-    `Subsample(k) @ Blur(kernel)`, it is a camera with large pixels. ValueError unless k fits.
+    `Subsample(k) @ Blur(kernel)`, it is a camera with large pixels. H and W are multiples of k.
     """
 
     gram_diagonal = 1.0
 
     def __init__(self, factor):
-        """`factor` is k, a positive integer, which must divide the H and W of images."""
         super().__init__()
-        check(isinstance(factor, Integral) and factor > 0, "factor", "a positive integer", factor)
+        check_count("factor", factor, low=1)
         self.factor = int(factor)
 
     def forward(self, x):
-        check_images("x", x)
-        fits = x.shape[2] % self.factor == x.shape[3] % self.factor == 0
-        check(fits, "x", f"height and width divisible by {self.factor}", x.shape)
+        check_divisible("x", x, self.factor)
         return x[:, :, :: self.factor, :: self.factor]
 
     def T(self, y):

@@ -5,7 +5,7 @@ import math
 
 import torch
 
-from course_lib.common import check, check_count, check_images
+from course_lib.common import check, check_count, check_images, check_operator
 from course_lib.operators.base import Operator, check_orthonormal
 from course_lib.operators.transforms import Shift
 
@@ -16,9 +16,6 @@ class Stack(Operator):
     The parts are concatenated along channels, [B, K C, H, W], if all have the same shape. If they differ, give the
     `shape` [C, H, W] of the images: then the parts are flattened and concatenated to [B, 1, 1, m]. `parts(y)` takes
     either apart again.
-
-    Raises:
-        ValueError: no operators, parts that differ without `shape`, x or y that does not fit.
     """
 
     def __init__(self, *operators, shape=None):
@@ -58,8 +55,7 @@ class Stack(Operator):
 
 def tight_frame(*bases):
     """W x = (W₁ x, …, W_K x) / √K for orthonormal bases W_k: a redundant frame with WᵀW = I, a `Stack`. Its adjoint is
-    a left inverse, but WWᵀ ≠ I: most coefficients [B, K C, H, W] are those of no image. ValueError without bases, or
-    for one whose `gram_diagonal` is not 1.
+    a left inverse, but WWᵀ ≠ I: most coefficients [B, K C, H, W] are those of no image.
     """
     check(bases, "bases", "one or more orthonormal transforms", bases)
     for W in bases:
@@ -82,7 +78,7 @@ class Adjoint(Operator):
 
     def __init__(self, A):
         super().__init__()
-        check(isinstance(A, Operator), "A", "an operator", type(A).__name__)
+        check_operator("A", A)
         self.A = A
 
     def forward(self, x):

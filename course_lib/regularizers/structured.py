@@ -13,7 +13,7 @@ def channel_groups(height, width):
 
 def block_groups(height, width, size):
     """Labels [1, H, W] for `L12`: one group for each size×size block, with all its channels; blocks at the border are
-    cut where `size` does not divide the image. ValueError unless the three are positive integers.
+    cut where `size` does not divide the image.
     """
     for name, value in (("height", height), ("width", width), ("size", size)):
         check_count(name, value, low=1)
@@ -28,8 +28,6 @@ class L12(Regularizer):
     Args:
         groups: an integer label >= 0 for each value; values of an image with equal labels form a group. [C, H, W], or
             [1, H, W] (the channels of a pixel share its label), or [B, C, H, W] with groups for each image.
-
-    Raises ValueError for other labels, and for images that they do not fit.
     """
 
     def __init__(self, groups):
@@ -81,15 +79,18 @@ class Nuclear(Regularizer):
         X = x.flatten(2)
         with without_autocast(x):
             U, s, kept = self.singular(X, 0)
-            _, R, G = self.parts(U.mT @ X, s, kept)
-            return (R @ G).diagonal(dim1=1, dim2=2).sum(1) + torch.where(kept, 0, s).sum(1)
+            G = self.gram(U.mT @ X, s)
+            R = self.inverse_root(G, torch.diag_embed(kept.to(s)), s, kept)
+            return (R * G).sum((1, 2)) + torch.where(kept, 0, s).sum(1)
 
     def prox_step(self, v, tau):
         X, tau = v.flatten(2), tau[:, None, None]
         with without_autocast(v):
             U, s, kept = self.singular(X, tau[..., 0])
             Y = U.mT @ X
-            P, R, _ = self.parts(Y, s, kept)
+            G = self.gram(Y, s)
+            P = self.projection(G, s, kept)
+            R = self.inverse_root(G, P, s, kept)
             # (1 − τ/s) s = s − τ where s > τ. At τ = 0 all of X is kept, also what is 0.
             return (U @ (torch.where(tau > 0, P @ Y, Y) - tau * R @ Y)).reshape(v.shape)
 
@@ -100,31 +101,42 @@ class Nuclear(Regularizer):
         U, s, _ = torch.linalg.svd(T.mT)
         s = torch.nn.functional.pad(s, (0, U.shape[1] - s.shape[1]))
         rounding = max(X.shape[1:]) * torch.finfo(X.dtype).eps * s[:, :1]
-        return U, s, s > torch.maximum(rounding, torch.as_tensor(threshold, dtype=X.dtype, device=X.device))
+        return U, s, s > rounding.clamp_min(threshold)
+
+    # Singular vectors of equal singular values have no derivatives, but P, the projection on those that are kept, and
+    # R = P G^(−1/2) P do, with G = YYᵀ, Y = UᵀX. They solve
+    #
+    #     P G = G P,  P² = P,  R G R = P,  P R P = R,
+    #
+    # and take two steps of Newton's method. These leave them where they are, since they start at the solution; but
+    # they carry the derivatives of first and second order over from G.
 
     @staticmethod
-    def parts(Y, s, kept):
-        """For Y = UᵀX: P, the projection on the singular vectors that are kept; R = P G^(−1/2) P; and G = YYᵀ.
-
-        Singular vectors of equal singular values have no derivatives, but P and R do. They solve
-
-            P G = G P,  P² = P,  R G R = P,  P R P = R,
-
-        and take two steps of Newton's method. These leave them where they are, since they start at the solution; but
-        they carry the derivatives of first and second order over from G.
-        """
+    def gram(Y, s):
+        """G = YYᵀ: diagonal, but for the derivatives."""
         G = Y @ Y.mT
-        G = torch.diag_embed(s.square()) + (G - G.detach())  # diagonal, but for the derivatives
-        P = torch.diag_embed(kept.to(s))
-        R = torch.diag_embed(torch.where(kept, 1 / torch.where(kept, s, 1), 0))
-        one, both = kept[:, :, None] ^ kept[:, None], kept[:, :, None] & kept[:, None]
-        gaps = torch.where(one, s.square()[:, :, None] - s.square()[:, None], 1)
-        sums = torch.where(both, s[:, :, None] + s[:, None], 1)
+        return torch.diag_embed(s.square()) + (G - G.detach())
+
+    @staticmethod
+    def projection(G, s, kept):
+        """P, the projection on the singular vectors that are kept."""
+        P, squares = torch.diag_embed(kept.to(s)), s.square()
+        one = kept[:, :, None] ^ kept[:, None]
+        gaps = torch.where(one, squares[:, :, None] - squares[:, None], 1)
         for _ in range(2):
             P = P + one * (P @ G - G @ P) / gaps
             P = 3 * P @ P - 2 * P @ P @ P
+        return P
+
+    @staticmethod
+    def inverse_root(G, P, s, kept):
+        """R = P G^(−1/2) P."""
+        R = torch.diag_embed(torch.where(kept, 1 / s, 0))
+        both = kept[:, :, None] & kept[:, None]
+        sums = torch.where(both, s[:, :, None] + s[:, None], 1)
+        for _ in range(2):
             R = P @ (R + both * (P - R @ G @ R) / sums) @ P
-        return P, R, G
+        return R
 
 
 class Transformed(Regularizer):
@@ -134,8 +146,7 @@ class Transformed(Regularizer):
     Args:
         phi: a regularizer. W: an operator with W(x) and its adjoint W.T(c).
 
-    Raises ValueError if W has no adjoint, or changes the number of values or the norm of an image: it is not
-    orthonormal then.
+    A W that changes the number of values or the norm of an image is not orthonormal: ValueError.
     """
 
     tolerance = 1e-3
