@@ -64,25 +64,9 @@ def flat_encoder(model, shape):
     return lambda v: model.encode(v.reshape(1, *shape))[0]
 
 
-def test_decode_inverts_encode(either):
-    x = images(3)
-    assert (either.decode(either.encode(x)) - x).abs().max() < 1e-10
-
-
-def test_encode_inverts_decode(either):
-    z = torch.randn(3, either.dim, dtype=torch.float64)
-    assert (either.encode(either.decode(z)) - z).abs().max() < 1e-10
-
-
-def test_log_determinant_is_that_of_the_jacobian(either):
-    x = images(1)
-    J = jacobian(flat_encoder(either, x.shape[1:]), x.flatten())
-    assert (either.encode_with_logdet(x)[1] - torch.linalg.slogdet(J)[1]).abs().max() < 1e-8
-
-
-@settings(max_examples=15, deadline=None, derandomize=True)
+@pytest.mark.parametrize("scale", SCALES)
+@settings(max_examples=5, deadline=None, derandomize=True)
 @given(
-    scale=st.sampled_from(SCALES),
     channels=st.integers(1, 3),
     widths=st.lists(st.integers(1, 5), min_size=1, max_size=2),
     multiple=st.integers(1, 2),

@@ -10,7 +10,7 @@ from PIL import Image
 
 from course_lib.__main__ import main
 from course_lib.models.regression import SRCNN, VDSR, upscale
-from course_lib.models.weights import load_model, read_checkpoint
+from course_lib.models.weights import load_model
 from course_lib.operators import Downsample
 from course_lib.studies.methods import METHODS
 from course_lib.training import LOSSES, Recipe, load_average, train
@@ -156,16 +156,6 @@ def small_recipe(kind, **options):
 def test_it_learns_from_photographs_alone(kind, tmp_path):
     rows = train(small_recipe(kind, steps=60), [], tmp_path, every=20).rows
     assert rows[-1]["validation"] < rows[0]["validation"] and all(math.isfinite(row["train"]) for row in rows)
-
-
-@KINDS
-def test_a_run_that_stopped_ends_as_an_undisturbed_one(kind, tmp_path):
-    r = small_recipe(kind, steps=4)
-    train(r, [], tmp_path / "one", every=2)
-    train(r, [], tmp_path / "two", every=2, minutes=0)
-    train(r, [], tmp_path / "two", every=2)
-    ours, theirs = (read_checkpoint(tmp_path / name / "checkpoint.safetensors")[1] for name in ("one", "two"))
-    assert all(torch.equal(value, theirs[key]) for key, value in ours.items())
 
 
 @pytest.mark.parametrize(("kind", "option"), [("srcnn", ["--widths", "8", "4"]), ("vdsr", ["--width", "8"])])
