@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from course_lib.models.vae import VAE
-from course_lib.operators import Blur, Downsample, Identity, Mask, random_mask, uniform_kernel
+from course_lib.operators import Blur, Downsample, Mask, random_mask, uniform_kernel
 from course_lib.reconstruction import joint_map, joint_objective, synthesis, vae_analysis
 from course_lib.reconstruction.joint import best_start, joint_penalty, vae_penalty
 
@@ -198,17 +198,3 @@ def test_images_of_a_batch_do_not_influence_one_another(penalty):
         together = joint_map(y, A, model, lam, method=method, steps=3, inner=5).x
         alone = joint_map(y[1:2], A, model, 1e-2, method=method, steps=3, inner=5).x
         torch.testing.assert_close(together[1:2], alone, rtol=0, atol=1e-8)
-
-
-def test_bad_input_is_named():
-    model, (_, y, A) = LinearVAE(), problem("mask")
-    for change, words in (
-        ({"method": "newton"}, "method: expected"),
-        ({"steps": 0}, "steps: expected an integer >= 1"),
-        ({"start": 0.0}, "start: expected a finite number > 0"),
-        ({"lam": -1.0}, "lam: expected finite values >= 0"),
-    ):
-        with pytest.raises(ValueError, match=words):
-            joint_map(**({"y": y, "A": A, "model": model, "lam": 0.1} | change))
-    with pytest.raises(ValueError, match="penalty: expected one of"):
-        vae_analysis(y, Identity(), model, 0.1, penalty="l1")

@@ -176,8 +176,6 @@ def test_denoisers_that_are_made_of_others():
     ridge = pnp.proximal(SquaredL2())
     assert torch.allclose(ridge(x, sigma), x / (1 + sigma.square().reshape(2, 1, 1, 1)))
     assert torch.allclose(pnp.averaged(ridge, 0.25)(x, 0.5), 0.75 * x + 0.25 * x / 1.25)
-    grey = pnp.channelwise(pnp.proximal(TV(tolerance=1e-8)))(x, sigma)
-    assert torch.allclose(grey, pnp.proximal(TV(coupled=False, tolerance=1e-8))(x, sigma), atol=1e-6)
 
 
 def test_scikit_images_denoisers_keep_their_meaning():
@@ -227,8 +225,6 @@ def test_tweedie_is_the_posterior_mean():
     assert torch.allclose(
         f(x, torch.tensor([0.0, 0.3, 0.1])), x + torch.tensor([0, 1, 1 / 9])[:, None, None, None] * (found - x)
     )
-    with pytest.raises(ValueError, match=r"^sigma: "):
-        f(x, -1.0)
 
 
 def test_of_several_flows_the_nearest_in_noise_is_taken():
@@ -237,11 +233,6 @@ def test_of_several_flows_the_nearest_in_noise_is_taken():
     f, x = pnp.tweedie_of({0.3: low, 1.2: high}), randn(2, 1, 6, 8)
     for s, flow in ((0.01, low), (0.59, low), (0.61, high), (5.0, high)):  # √(0.3 · 1.2) = 0.6
         assert torch.equal(f(x, s), pnp.tweedie(flow)(x, flow.sigma))
-    for flows in ({}, {0.0: low}):
-        with pytest.raises(ValueError, match=r"^flows: "):
-            pnp.tweedie_of(flows)
-    with pytest.raises(ValueError, match=r"^sigma: "):
-        f(x, 0.0)
 
 
 def test_red_with_tweedie_descends_on_the_posterior():
@@ -251,46 +242,3 @@ def test_red_with_tweedie_descends_on_the_posterior():
     objective = reconstruction.data_term(x, y, A) - 0.5 * 0.3**2 * flow.log_prob(x)
     (gradient,) = torch.autograd.grad(objective.sum(), x)
     assert (norm(gradient) < 1e-8).all()
-
-
-BAD = {
-    "y": dict(y=torch.full((1, 1, 6, 8), float("nan"))),
-    "x0": dict(x0=torch.full((1, 1, 6, 8), float("inf"))),
-    "truth": dict(truth=torch.zeros(1, 1, 6, 7)),
-    "steps": dict(steps=-1),
-    "denoiser": dict(denoiser=lambda x, s: x[..., 1:]),
-}
-
-
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("name", BAD)
-def test_bad_arguments_raise(method, name):
-    arguments = dict(y=torch.rand(1, 1, 6, 8), A=Identity(), denoiser=identity, steps=1) | BAD[name]
-    y, A, f = (arguments.pop(key) for key in ("y", "A", "denoiser"))
-    with pytest.raises(ValueError, match=f"^{name}: "):
-        METHODS[method](y, A, f, **arguments)
-
-
-def test_bad_parameters_raise():
-    y, A = torch.rand(2, 1, 6, 8), Identity()
-    calls = {
-        "strength": lambda: pnp.admm(y, A, identity, -0.1),
-        "rho": lambda: pnp.admm(y, A, identity, 0.1, 0.0),
-        "sigma": lambda: pnp.hqs(y, A, identity, -0.1),
-        "start": lambda: pnp.hqs(y, A, identity, 0.1, start=0.0),
-        "end": lambda: pnp.hqs(y, A, identity, 0.1, end=-1.0),
-        "lam": lambda: pnp.red(y, A, identity, 0.1, torch.tensor([1.0, 0.0])),
-        "method": lambda: pnp.red(y, A, identity, 0.1, 1.0, method="newton"),
-        "step": lambda: pnp.proximal_gradient(y, A, identity, 0.1, step=2.0),
-        "weight": lambda: pnp.averaged(identity, 0.0),
-        "denoiser": lambda: pnp.admm(y, A, "nlm", 0.1),
-    }
-    for name, call in calls.items():
-        with pytest.raises(ValueError, match=f"^{name}: "):
-            call()
-    with pytest.raises(ValueError, match=r"^y: expected the shape of A\(x0\)"):
-        pnp.admm(y, A, identity, 0.1, x0=torch.zeros(2, 1, 6, 7))
-
-
-def test_it_is_part_of_reconstruction():
-    assert reconstruction.plug_and_play is pnp

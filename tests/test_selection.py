@@ -166,27 +166,13 @@ def nothing(y, lam):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda y, A, s: selection.discrepancy(y, A, s, -1.0), "sigma"),
-        (lambda y, A, s: selection.discrepancy(y, A, s, float("nan")), "sigma"),
-        (lambda y, A, s: selection.discrepancy(y, A, s, 0.1, bounds=(1.0, 0.1)), "increasing"),
-        (lambda y, A, s: selection.discrepancy(y, A, s, 0.1, bounds=(1e-6, 1e-5)), "bounds: .*residuals around"),
         (lambda y, A, s: selection.discrepancy(y, A, s, 9.0), "bounds: .*residuals around"),
-        (lambda y, A, s: selection.discrepancy(y, A, s, 0.1, measurements=0), "measurements"),
-        (lambda y, A, s: selection.discrepancy(y, A, s, 0.1, steps=0), "steps"),
-        (lambda y, A, s: selection.discrepancy(y, A, s, 0.1, tolerance=0), "tolerance"),
         (lambda y, A, s: selection.discrepancy(y, A, nothing, 0.1), r"solve\(y, lam\): .*finite"),
         (lambda y, A, s: selection.discrepancy(y, A, lambda y, lam: y[:1], 0.1), r"solve\(y, lam\): .*2 images"),
         (lambda y, A, s: selection.discrepancy(y, lambda x: x[:, :, :2], s, 0.1), "y: .*shape of A"),
-        (lambda y, A, s: selection.sure(y * float("nan"), A, s, 0.1, LAMS), "y: .*finite"),
-        (lambda y, A, s: selection.sure(y, A, s, 0.0, LAMS), "sigma"),
-        (lambda y, A, s: selection.sure(y, A, s, 0.1, []), "lams"),
-        (lambda y, A, s: selection.sure(y, A, s, 0.1, [1.0, 0.1]), "lams: .*increasing"),
-        (lambda y, A, s: selection.sure(y, A, s, 0.1, [-1.0, 0.1]), "lams: .*positive"),
-        (lambda y, A, s: selection.sure(y, A, s, 0.1, LAMS, epsilon=0.0), "epsilon"),
-        (lambda y, A, s: selection.l_curve(y, A, s, regularizers.SquaredL2(), LAMS[:6]), "lams: .*at least 7"),
         (lambda y, A, s: selection.l_curve(0 * y, A, s, regularizers.SquaredL2(), LAMS), "lams: .*is 0 at"),
     ],
 )
-def test_bad_input(call, message):
+def test_what_solve_returns_is_looked_at(call, message):
     with pytest.raises(ValueError, match=message):
         call(randn(2, 1, 4, 4), Identity(), ridge(1.0))

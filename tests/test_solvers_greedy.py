@@ -139,33 +139,12 @@ def test_the_history_is_that_of_the_iterates_and_ends_with_the_last_image():
     assert len(found.history["residual"]) == found.iterations.max() + 1 == 4
 
 
-def test_errors():
-    D, y = unit_columns(), randn(2, 40)
-    A, bad = Matrix(D), y.clone()
-    bad[0, 0] = float("nan")
+def test_a_step_too_large_is_an_error_that_says_how_large_it_may_be():
+    A, y = Matrix(unit_columns()), randn(2, 40)
     bound = A.norm(None) ** 2
     with pytest.raises(ValueError, match="step: expected at most 1/‖A‖² = ") as error:
         iht(y, A, 3, step=1.1 / bound)
     assert f"{1 / bound:.6g}" in str(error.value) and f"{1.1 / bound:.6g}" in str(error.value)
-    for k in (0, 61, 2.0):
-        with pytest.raises(ValueError, match=r"^k: "):
-            iht(y, A, k)
-    for k in (0, 41, True):
-        with pytest.raises(ValueError, match=r"^k: "):
-            omp(y, D, k)
-    for solver, matrix in ((omp, D), (iht, A)):
-        with pytest.raises(ValueError, match=r"^y: "):
-            solver(bad, matrix, 3)
-        with pytest.raises(ValueError, match=r"^tolerance: "):
-            solver(y, matrix, 3, tolerance=-1)
-    with pytest.raises(ValueError, match=r"^y: .*\[B, 40\]"):
-        omp(y[:, :-1], D, 3)
-    with pytest.raises(ValueError, match=r"^y: "):
-        iht(y[:, :-1], A, 3, x0=torch.zeros(2, 60, dtype=y.dtype))
-    with pytest.raises(ValueError, match=r"^A: "):
-        omp(y, D[0], 3)
-    with pytest.raises(ValueError, match=r"^steps: "):
-        iht(y, A, 3, steps=-1)
 
 
 def test_float32_and_callbacks():

@@ -344,39 +344,13 @@ def test_a_step_too_large_is_an_error_that_says_how_large_it_may_be(name, factor
     limit, given = 1 if name == "fista" else 2, factor / bound
     assert f"{limit / bound:.6g}" in str(error.value) and f"{given:.6g}" in str(error.value)
     run(SOLVERS[name], A, y, 0.1, step=0.999 * limit / bound, steps=2)
-    for bad in (0, -1.0, float("nan")):
-        with pytest.raises(ValueError, match="step"):
-            run(SOLVERS[name], A, y, 0.1, step=bad)
 
 
-@pytest.mark.parametrize("name", SOLVERS)
-def test_bad_arguments_raise(name):
-    solver, (A, y, _) = SOLVERS[name], lasso_problem()
-    bad_y = y.clone()
-    bad_y[1, 2] = float("nan")
-    cases = [
-        ("lam", dict(lam=-0.1)),
-        ("lam", dict(lam=float("nan"))),
-        ("lam", dict(lam=torch.ones(2))),
-        ("y", dict(y=bad_y)),
-        ("y", dict(y=y[:, :-1], x0=torch.zeros(3, 50, dtype=y.dtype))),
-        ("x0", dict(x0=torch.full((3, 50), float("inf"), dtype=y.dtype))),
-        ("steps", dict(steps=-1)),
-        ("tolerance", dict(tolerance=-1.0)),
-    ]
-    for argument, change in cases:
-        if argument == "y" and "x0" in change and solver is condat_vu:
-            continue  # its default start needs Aᵀy, which the operator itself rejects
-        values = dict(A=A, y=y, lam=0.1, steps=3) | change
-        with pytest.raises(ValueError, match=f"^{argument}: "):
-            run(solver, **values)
-    if solver is admm:
-        for change in (dict(rho=0.0), dict(rho=-1.0), dict(balance=-1)):
-            with pytest.raises(ValueError, match=next(iter(change))):
-                run(solver, A, y, 0.1, **change)
-    if solver is gradient_descent:
-        with pytest.raises(ValueError, match="lipschitz: expected a number, since phi has no attribute"):
-            gradient_descent(y, A, L1(), 0.1)
+@pytest.mark.parametrize("name", ["ista", "fista", "gradient_descent", "admm"])
+def test_data_of_another_shape_than_those_of_the_start_are_named(name):
+    A, y, _ = lasso_problem()
+    with pytest.raises(ValueError, match=r"^y: expected the shape of A\(x0\)"):
+        run(SOLVERS[name], A, y[:, :-1], 0.1, x0=torch.zeros(3, 50, dtype=y.dtype))
 
 
 @pytest.mark.parametrize("name", SOLVERS)

@@ -48,27 +48,29 @@ def check_flow(name, model):
 
 
 def check_problem(y, A, model, lam, x0, truth, name="lam", start="x0"):
-    """λ (or σ, by its `name`) as a tensor [B]; ValueError for a NaN in y, a λ < 0, or images that don't fit. `start` is
-    what the caller calls x0."""
-    check(torch.is_tensor(y) and y.dim() == 4 and len(y) > 0, "y", "images [B, C, H, W], B > 0", getattr(y, "shape", y))
+    """λ (or σ, by its `name`) as a tensor [B]. The one check of a problem: ValueError for a NaN in y, a λ < 0, or what
+    does not fit y. `start` is what the caller calls x0; one that begins with z is a latent."""
     check_operator("A", A)
     check_calls("model", model, "decode", "parameters")
-    if y.device == next(model.parameters()).device:
-        check_batch("y", y)
+    check_batch("y", y, 4)
     check_like("y", y, next(model.parameters()))
-    for argument, image in ((start, x0), ("truth", truth)):
-        if image is not None:
-            fits = torch.is_tensor(image) and len(image) == len(y)
-            check(fits, argument, f"{len(y)} images, as y", getattr(image, "shape", image))
-            check(image.device == y.device, argument, f"a tensor on {y.device}, where y is", image.device)
-            check_batch(argument, image)
-    if start[0] == "z" and x0 is not None:
-        check(x0.shape == (len(y), model.dim), start, f"shape {[len(y), model.dim]}", x0.shape)
+    images = A.T(y)
     if x0 is not None:
+        shape = (len(y), model.dim) if start[0] == "z" else images.shape
+        check_batch(start, x0)
+        check(x0.shape == shape, start, f"shape {list(shape)}", x0.shape)
         check_like(start, x0, y, "y")
-    lam = one_per_image(name, lam, y)
+    check_truth(truth, images)
     warn_of_range(y, A)
-    return lam
+    return one_per_image(name, lam, y)
+
+
+def check_truth(truth, x):
+    """Raise ValueError unless truth is None, or images of the shape and on the device of x."""
+    if truth is not None:
+        check_batch("truth", truth)
+        check(truth.shape == x.shape, "truth", f"images {list(x.shape)}", truth.shape)
+        check(truth.device == x.device, "truth", f"a tensor on {x.device}, where y is", truth.device)
 
 
 @torch.no_grad()
@@ -81,11 +83,6 @@ def warn_of_range(y, A):
         advice = "for images from 0 to 255, divide y and σ by 255, λ by 255²"
         got = f"got {times.max().item():.0f} times the norm of a white image's"
         warnings.warn(f"{expected}, {got}; {advice}", stacklevel=4)
-
-
-def check_truth(truth, x):
-    """Raise ValueError unless truth is None or has the shape of the images x."""
-    check(truth is None or truth.shape == x.shape, "truth", f"images {list(x.shape)}", getattr(truth, "shape", None))
 
 
 def origin(y, model):
@@ -113,9 +110,6 @@ def minimize(objective, start, image_of, y, A, truth, optimizer, lr, **options):
     """The Result of one of `OPTIMIZERS`, where u ↦ image_of(u) = (x, z) gives the image and its latent. With the truth
     it records their `quality`, at the cost of a `decode` or `encode` a step."""
     check(optimizer in OPTIMIZERS, "optimizer", f"one of {sorted(OPTIMIZERS)}", repr(optimizer))
-    if truth is not None:
-        with torch.no_grad():
-            check_truth(truth, image_of(start)[0])
 
     def record(k, u):
         x, z = image_of(u)
@@ -127,6 +121,21 @@ def minimize(objective, start, image_of, y, A, truth, optimizer, lr, **options):
     with torch.no_grad():
         x, z = image_of(run.x)
     return Result(x, run.history, run.evaluations, run.iterations, run.converged, z)
+
+
+def descend_in_x(equation, y, A, model, lam, x0, truth, **options):
+    """Minimize an `equation` (x, y, A, model, λ), as `analysis_objective`, over the image, from x0 or D(0)."""
+    check_calls("model", model, "encode")
+    lam = check_problem(y, A, model, lam, x0, truth)
+    x0 = centre(y, model) if x0 is None else x0
+
+    def objective(x):
+        return equation(x, y, A, model, lam)
+
+    def image_of(x):
+        return x, model.encode(x)
+
+    return minimize(objective, x0, image_of, y, A, truth, **options)
 
 
 def geometric(start, end, steps):

@@ -7,10 +7,9 @@ from course_lib.operators import Identity
 from course_lib.reconstruction.base import (
     analysis_objective,
     bayesian,
-    centre,
     check_flow,
     check_problem,
-    check_truth,
+    descend_in_x,
     geometric,
     map_objective,
     minimize,
@@ -30,9 +29,6 @@ def synthesis(y, A, model, lam, z0=None, *, optimizer="adam", steps=200, lr=0.1,
         y, A: observations [B, ...] and their operator. model: with `decode`. lam: λ >= 0, a number or a tensor [B].
         z0: the start, [B, D]. optimizer: `adam` or `lbfgs`; the source states none. lr: of Adam.
         truth: images; with them the history also holds data term, PSNR and ‖z‖²/D.
-
-    Raises:
-        ValueError: λ < 0, NaN in y, or shapes and devices that don't fit.
     """
     lam = check_problem(y, A, model, lam, z0, truth, start="z0")
     z0 = origin(y, model) if z0 is None else z0
@@ -57,26 +53,10 @@ def map_estimate(y, A, model, lam, x0=None, *, optimizer="lbfgs", steps=50, lr=0
     """Maximum a posteriori: analysis with the log-determinant, −2λ log|det J_E(x)|; λ = σ²/2 is the Bayesian choice.
 
     x0 is D(0) by default; a cheap estimate (`warm_start`) is a far better one. Arguments as `synthesis`; the model is a
-    flow, and what is none raises ValueError (for a VAE there are `joint_map` and `vae_analysis`).
+    flow (for a VAE there are `joint_map` and `vae_analysis`).
     """
-    check_flow("model", model)
     options = {"optimizer": optimizer, "steps": steps, "lr": lr, "disable": disable}
     return descend_in_x(map_objective, y, A, model, lam, x0, truth, **options)
-
-
-def descend_in_x(equation, y, A, model, lam, x0, truth, **options):
-    """Minimize `analysis_objective` or `map_objective` over the image."""
-    check_calls("model", model, "encode")
-    lam = check_problem(y, A, model, lam, x0, truth)
-    x0 = centre(y, model) if x0 is None else x0
-
-    def objective(x):
-        return equation(x, y, A, model, lam)
-
-    def image_of(x):
-        return x, model.encode(x)
-
-    return minimize(objective, x0, image_of, y, A, truth, **options)
 
 
 def splitting(y, A, model, lam, x0=None, *, sigma=0.01, start=0.1, steps=10, inner=10, truth=None, disable=True):
@@ -104,7 +84,6 @@ def splitting(y, A, model, lam, x0=None, *, sigma=0.01, start=0.1, steps=10, inn
     check_flow("model", model)
     lam = check_problem(y, A, model, lam, x0, truth)
     v = warm_start(y, A, sigma) if x0 is None else x0
-    check_truth(truth, v)
     levels, positive = geometric(start, sigma, steps), lam.clamp_min(torch.finfo(lam.dtype).tiny)
 
     def turn(k, x, v, evaluations):
@@ -143,11 +122,10 @@ def recommended(y, A, model, sigma, lam=None, z0=None, *, steps=75, travel=None,
             evaluations of 200 steps of Adam, and on average ends above these in four of the source's five tasks, not
             for the random mask (figures/solver_costs.csv). Others as `synthesis`.
     """
-    check_number("sigma", sigma)
+    check_flow("model", model)
     check_count("steps", steps)
     travel = steps if travel is None else travel
     check_count("travel", travel)
-    check_flow("model", model)
     lam = bayesian(sigma) if lam is None else lam
     options = {"optimizer": "lbfgs", "truth": truth, "disable": disable}
     first = synthesis(y, A, model, lam, z0, steps=travel, **options)

@@ -10,16 +10,7 @@ A VAE says x ~ N(D(z), ηI): the image need not be in the range of D. With y = A
 import torch
 
 from course_lib.common import as_generator, check, check_calls, check_count, check_number, column
-from course_lib.reconstruction.base import (
-    centre,
-    check_problem,
-    check_truth,
-    data_term,
-    geometric,
-    minimize,
-    origin,
-    quality,
-)
+from course_lib.reconstruction.base import check_problem, data_term, descend_in_x, geometric, origin, quality
 from course_lib.solvers import lbfgs
 from course_lib.solvers.base import iterate
 
@@ -61,8 +52,7 @@ def joint_map(
         start: the first η_k >= η; by default η, no continuation. steps: values of η_k, the last (or only one) of which
             is η. inner: evaluations at each.
 
-    The history has a row for the start and one for each step: `objective` is J at the model's η. Raises ValueError for
-    arguments out of range.
+    The history has a row for the start and one for each step: `objective` is J at the model's η.
     """
     check(method in ("alternate", "reduced"), "method", "'alternate' or 'reduced'", repr(method))
     check_count("steps", steps, low=1)
@@ -75,10 +65,19 @@ def joint_map(
     etas = geometric(start, eta, steps)
 
     def step(k, x, z, evaluations):
-        objective = alternating(x, model, etas[k]) if method == "alternate" else reduced(y, A, model, lam, etas[k])
-        half = lbfgs(objective, best_start(x, z, model, etas[k]), steps=inner)
-        x = best_image(half.x, y, A, model, lam, etas[k])
-        return {"x": x, "z": half.x, "evaluations": evaluations + half.evaluations}
+        eta = etas[k]
+
+        def objective(z):
+            if method == "alternate":
+                return joint_penalty(x, z, model, eta)
+            # At the minimum the derivative of J in x is zero, so that x may count as a constant.
+            with torch.no_grad():
+                best = best_image(z, y, A, model, lam, eta)
+            return joint_objective(best, z, y, A, model, lam, eta)
+
+        half = lbfgs(objective, best_start(x, z, model, eta), steps=inner)
+        new = best_image(half.x, y, A, model, lam, eta)
+        return {"x": new, "z": half.x, "evaluations": evaluations + half.evaluations}
 
     def curves(x, z, **_):
         return {"objective": joint_objective(x, z, y, A, model, lam)} | quality(x, y, A, truth, z)
@@ -86,25 +85,8 @@ def joint_map(
     z = origin(y, model) if z0 is None else z0
     with torch.no_grad():
         x = best_image(z, y, A, model, lam, etas[0])
-    check_truth(truth, x)
     state = {"x": x, "z": z, "evaluations": torch.zeros_like(lam, dtype=torch.long)}
     return iterate(step, state, curves, steps, latent="z", disable=disable)
-
-
-def alternating(x, model, eta):
-    """z ↦ ‖x − D(z)‖²/η + ‖z‖² for a fixed x."""
-    return lambda z: joint_penalty(x, z, model, eta)
-
-
-def reduced(y, A, model, lam, eta):
-    """z ↦ min_x J(x, z). At the minimum x its derivative in x is zero, so that x may count as a constant."""
-
-    def objective(z):
-        with torch.no_grad():
-            x = best_image(z, y, A, model, lam, eta)
-        return joint_objective(x, z, y, A, model, lam, eta)
-
-    return objective
 
 
 PENALTIES = ("mean", "joint", "elbo")
@@ -146,17 +128,12 @@ def vae_analysis(
     With λ = σ²/2 the last is the MAP with the bound in place of log p. Arguments as `analysis`; seed: of the sample.
     """
     check(penalty in PENALTIES, "penalty", f"one of {PENALTIES}", repr(penalty))
-    check_calls("model", model, "encode", "eta")
-    lam = check_problem(y, A, model, lam, x0, truth)
-    x0 = centre(y, model) if x0 is None else x0
+    check_calls("model", model, "encode", "eta", "dim")
     # The same ε for every image: none depends on its place in the batch.
-    noise = torch.randn(model.dim, generator=as_generator(seed), dtype=torch.float64).to(x0)
+    noise = torch.randn(model.dim, generator=as_generator(seed), dtype=torch.float64)
 
-    def objective(x):
-        return data_term(x, y, A) + lam * vae_penalty(x, model, penalty, noise)
-
-    def image_of(x):
-        return x, model.encode(x)
+    def equation(x, y, A, model, lam):
+        return data_term(x, y, A) + lam * vae_penalty(x, model, penalty, noise.to(x))
 
     options = {"optimizer": optimizer, "steps": steps, "lr": lr, "disable": disable}
-    return minimize(objective, x0, image_of, y, A, truth, **options)
+    return descend_in_x(equation, y, A, model, lam, x0, truth, **options)

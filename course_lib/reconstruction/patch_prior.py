@@ -14,7 +14,7 @@ import torch.nn.functional as F
 
 from course_lib.common import as_generator, check, check_count, check_images
 from course_lib.data.patches import extract
-from course_lib.reconstruction.base import check_flow, check_problem, check_truth, data_term, quality, warm_start
+from course_lib.reconstruction.base import check_flow, check_problem, data_term, quality, warm_start
 from course_lib.solvers import lbfgs
 from course_lib.solvers.base import iterate
 
@@ -25,8 +25,6 @@ def patch_penalty(x, flow, stride=None, shift=(0, 0)):
     Args:
         stride: from one patch to the next, by default p: each pixel in one patch. shift: (rows, columns) by which the
             grid of patches is moved, each from 0 to p − 1; what it leaves free at the border is filled by reflection.
-
-    Raises ValueError for another number of channels, and for a stride or shift out of range.
     """
     check_flow("flow", flow)
     check_images("x", x)
@@ -54,15 +52,13 @@ def patch_map(
         y, A, lam, x0, truth: as for `map_estimate`. flow: of patches. stride: as for `patch_penalty`.
         rounds, steps: shifts, and evaluations of L-BFGS at each. sigma: of the noise, for the start. seed: of shifts.
 
-    The history has a row for the start and one for each round: `data`, and `psnr` with `truth`. Raises ValueError for
-    arguments out of range.
+    The history has a row for the start and one for each round: `data`, and `psnr` with `truth`.
     """
-    for name, value in (("rounds", rounds), ("steps", steps)):
-        check_count(name, value, low=1)
+    check_count("rounds", rounds, low=1)
+    check_count("steps", steps, low=1)
     check_flow("flow", flow)
     lam, p = check_problem(y, A, flow, lam, x0, truth), flow.config["size"]
     x = warm_start(y, A, sigma) if x0 is None else x0
-    check_truth(truth, x)
     shifts = torch.randint(p, (rounds, 2), generator=as_generator(seed)).tolist()
 
     def round_of(k, x, evaluations):

@@ -11,7 +11,7 @@ f takes images [B, C, H, W] and s, a number or a tensor [B]: a network of `model
     tweedie(flow)        f(x, s) = x + s²∇log p(x), the MMSE denoiser of the flow's own training noise
     tweedie_of(flows)    that of the flow whose training noise is nearest to s
     proximal(phi)        f(x, s) = prox_{s²φ}(x), the denoiser for which plug and play is an ordinary solver
-    channelwise(f), averaged(f, weight)
+    averaged(f, weight)  (1 − w) x + w f(x, s)
 
 BM3D (Dabov et al. 2007), the first of the plugged denoisers, is not here: its package `bm3d` allows non-commercial use
 only, which this MIT-licensed course can't pass on. Where you may use it: `from_numpy(lambda x, s: bm3d.bm3d(x, s))`.
@@ -28,15 +28,13 @@ from course_lib.common import (
     check,
     check_batch,
     check_calls,
-    check_count,
     check_images,
     check_number,
-    check_operator,
     column,
     one_per_image,
 )
 from course_lib.reconstruction.base import HALF_GREY, check_truth, geometric, quality, warn_of_range
-from course_lib.solvers.base import back_projection, check_step, iterate, squared_norm, start_at
+from course_lib.solvers.base import back_projection, check_step, iterate, prepare, squared_norm
 
 
 def admm(y, A, denoiser, strength, rho=0.1, x0=None, *, steps=50, truth=None, disable=True):
@@ -49,9 +47,6 @@ def admm(y, A, denoiser, strength, rho=0.1, x0=None, *, steps=50, truth=None, di
     Args:
         y, A: observations, and their operator with `A.prox`. denoiser: f(x, s). strength: s >= 0; rho: ρ > 0; numbers
             or tensors [B]. x0: by default Aᵀy/‖A‖². truth: images; with them the history has the PSNR.
-
-    Raises ValueError for a y or x0 that is not finite or does not fit A, for s, ρ or steps out of range, and for a
-    denoiser that changes the shape.
     """
     x0 = checked_start(y, A, x0, truth, steps)
     rho = one_per_image("rho", rho, x0)
@@ -78,8 +73,6 @@ def hqs(y, A, denoiser, sigma, x0=None, *, start=0.2, end=None, lam=0.23, steps=
     Args:
         y, A, denoiser, x0, truth: as for `admm`. sigma: σ of the noise in y; it counts as half a grey level at least.
         start, end: s_k > 0 of the first and the last step. lam: λ > 0, which trades data for prior at every s_k.
-
-    Raises ValueError as `admm`, and for sigma, start, end or lam out of range.
     """
     x0 = checked_start(y, A, x0, truth, steps)
     check_number("sigma", sigma)
@@ -105,7 +98,7 @@ def proximal_gradient(y, A, denoiser, strength, x0=None, *, step=None, steps=100
     Args:
         y, A, denoiser, strength, x0, truth: as for `admm`. step: τ < 2/‖A‖², by default 1/‖A‖².
 
-    Raises ValueError as `admm`, and for a step out of range.
+    Raises ValueError for a step of 2/‖A‖² or more.
     """
     x0 = checked_start(y, A, x0, truth, steps)
     bound = 1 / squared_norm(A, x0)
@@ -130,8 +123,6 @@ def red(y, A, denoiser, strength, lam, x0=None, *, method="fixed point", steps=1
 
     Args:
         y, A, denoiser, strength, x0, truth: as for `admm`. lam: λ > 0, a number or a tensor [B].
-
-    Raises ValueError as `admm`, and for lam out of range or another method.
     """
     x0 = checked_start(y, A, x0, truth, steps)
     check(method in ("fixed point", "gradient"), "method", "'fixed point' or 'gradient'", repr(method))
@@ -152,12 +143,7 @@ def red(y, A, denoiser, strength, lam, x0=None, *, method="fixed point", steps=1
 
 def checked_start(y, A, x0, truth, steps):
     """The start, Aᵀy/‖A‖² by default; ValueError where y, x0, truth and A don't fit one another."""
-    check_operator("A", A)
-    check_batch("y", y, 4)
-    check_count("steps", steps)
-    x0 = back_projection(y, A) if x0 is None else x0
-    check_batch("x0", x0, 4)
-    start_at(x0, y, A)
+    x0, _, _ = prepare(y, A, 0, x0, steps, 0, back_projection, rank=4)
     check_truth(truth, x0)
     warn_of_range(y, A)
     return x0
@@ -208,7 +194,6 @@ def tweedie(flow):
 
     With it RED's x − f(x, s) is −s²∇log p: `red` descends on the MAP objective with λ s² in place of 2λ.
     """
-
     check_calls("flow", flow, "log_prob")
 
     def f(x, sigma):
@@ -225,8 +210,6 @@ def tweedie(flow):
 def tweedie_of(flows):
     """`tweedie` of several flows {σ_k: flow}, each trained on images with noise σ_k: f(x, s) takes the flow whose σ_k
     is nearest to s (in ratio), at its own σ_k. With falling s, the first take long steps, the last ones fine ones.
-
-    Raises ValueError without a flow, and for a σ_k that is not positive.
     """
     check(len(flows) > 0, "flows", "a flow for each noise level, {σ: flow}", flows)
     for level in flows:
@@ -248,18 +231,6 @@ def averaged(denoiser, weight):
     return lambda x, sigma: x + weight * (denoiser(x, sigma) - x)
 
 
-def channelwise(denoiser):
-    """A denoiser of grey images for colour images: each channel of [B, C, H, W] is an image of its own."""
-    check_calls("denoiser", denoiser, "__call__")
-
-    def f(x, sigma):
-        check_images("x", x)
-        strength = one_per_image("sigma", sigma, x).repeat_interleave(x.shape[1])
-        return denoiser(x.flatten(0, 1)[:, None], strength).reshape(x.shape)
-
-    return f
-
-
 def from_numpy(function):
     """A denoiser f(x, s, **options) from `function(image, sigma, **options)` on one array [H, W, C] of float64."""
     check_calls("function", function, "__call__")
@@ -278,10 +249,10 @@ def from_numpy(function):
 
 
 @from_numpy
-def nlm(image, sigma, patch=5, distance=6, h=0.8):
-    """Non-local means (Buades, Coll & Morel 2005) by scikit-image: patches of `patch`² pixels, searched up to
-    `distance` pixels away, with filter strength h·σ."""
-    options = dict(patch_size=patch, patch_distance=distance, h=h * sigma, sigma=sigma, fast_mode=True)
+def nlm(image, sigma, h=0.8):
+    """Non-local means (Buades, Coll & Morel 2005) by scikit-image: patches of 5×5 pixels, searched up to 6 pixels away,
+    with filter strength h·σ."""
+    options = dict(patch_size=5, patch_distance=6, h=h * sigma, sigma=sigma)
     # scikit-image drops the channel axis of a grey image here, and only here.
     return denoise_nl_means(image, channel_axis=-1, **options).reshape(image.shape)
 

@@ -30,7 +30,6 @@ from course_lib.common import (
     check_count,
     check_number,
     column,
-    one_per_image,
     progress,
 )
 from course_lib.reconstruction.base import check_problem, data_term, origin
@@ -78,8 +77,7 @@ def laplace(z, y, A, model, sigma, eta=None):
 
     It takes D tangents through the decoder and D × D matrices: for latents of some hundred dimensions.
     """
-    check_problem(y, A, model, sigma, z, None, name="sigma", start="z")
-    variance = one_per_image("sigma", sigma, y).square()
+    variance = check_problem(y, A, model, sigma, z, None, name="sigma", start="z").square()
     check_number("sigma", variance.min().item(), positive=True)
     check_number("eta", 1.0 if eta is None else eta, positive=True)
     eye, columns, weighted = torch.eye(z.shape[1], dtype=z.dtype, device=z.device), [], []
@@ -98,46 +96,42 @@ def laplace(z, y, A, model, sigma, eta=None):
 
 
 class Chains:
-    """The state of `chains` × B runs, a row each (all images of the first chain first), and the proposals."""
+    """`chains` runs for each of B images, at z [chains, B, D], with a step size for each image, and their proposals."""
 
     def __init__(self, problem, z0, reference, method, chains, seeds, leaps):
-        self.y, self.A, self.model, self.sigma, self.eta = problem
+        y, self.A, self.model, sigma, self.eta = problem
+        self.y, self.sigma = y.repeat(chains, 1, 1, 1), sigma.repeat(chains)
+        self.m, self.L = reference
         self.method, self.chains, self.leaps = method, chains, leaps
         self.generators = [as_generator(seed, z0.device) for seed in seeds]
-        self.m, self.L = reference
-        B, D = self.m.shape
-        self.z = z0.repeat(chains, 1) + self.colour(self.noise((chains, D)))
-        self.log_step = torch.full((B,), math.log(STARTS[method]), dtype=self.z.dtype).to(self.z)
+        self.z = z0 + self.colour(self.noise(z0.shape[1]))
+        self.log_step = torch.full_like(z0[:, 0], math.log(STARTS[method]))
         self.U, self.g = self.evaluate(self.z)
         self.accepted = torch.zeros_like(self.log_step)
 
-    def noise(self, shape):
-        """N(0, I) for each image from its own generator, so that an image alone draws what it draws in a batch."""
-        drawn = [torch.randn(shape, generator=g, device=g.device, dtype=self.m.dtype) for g in self.generators]
-        return torch.stack(drawn, 1).flatten(0, 1)
+    def noise(self, *shape):
+        """N(0, I), [chains, B, *shape]: each image has its own generator, and draws alone what it draws in a batch."""
+        shape, dtype = (self.chains, *shape), self.m.dtype
+        return torch.stack([torch.randn(shape, generator=g, device=g.device, dtype=dtype) for g in self.generators], 1)
 
     def uniform(self):
-        """Numbers in (0, 1), one for each chain of each image, [chains B]."""
-        drawn = [torch.rand(self.chains, generator=g, device=g.device, dtype=self.m.dtype) for g in self.generators]
-        return torch.stack(drawn, 1).flatten()
+        """Numbers in (0, 1), [chains, B]."""
+        n, dtype = self.chains, self.m.dtype
+        return torch.stack([torch.rand(n, generator=g, device=g.device, dtype=dtype) for g in self.generators], 1)
 
     def colour(self, v):
-        """L v for each image, [chains B, D]."""
-        return v if self.L is None else torch.einsum("bij,cbj->cbi", self.L, self.fold(v)).flatten(0, 1)
-
-    def whiten(self, v):
-        """L⁻¹ v for each image, [chains B, D]."""
-        if self.L is None:
-            return v
-        solved = torch.linalg.solve_triangular(self.L, self.fold(v).permute(1, 2, 0), upper=True)
-        return solved.permute(2, 0, 1).flatten(0, 1)
+        """L v."""
+        return v if self.L is None else torch.einsum("bij,cbj->cbi", self.L, v)
 
     def colour_transposed(self, v):
-        """Lᵀ v for each image, [chains B, D]."""
-        return v if self.L is None else torch.einsum("bji,cbj->cbi", self.L, self.fold(v)).flatten(0, 1)
+        """Lᵀ v."""
+        return v if self.L is None else torch.einsum("bji,cbj->cbi", self.L, v)
 
-    def fold(self, v):
-        return v.reshape(self.chains, len(self.m), -1)
+    def whiten(self, v):
+        """L⁻¹ v."""
+        if self.L is None:
+            return v
+        return torch.linalg.solve_triangular(self.L, v.permute(1, 2, 0), upper=True).permute(2, 0, 1)
 
     @property
     def step(self):
@@ -145,50 +139,57 @@ class Chains:
         return self.log_step.exp().clamp_max(1 if self.method == "pcn" else torch.inf)
 
     def evaluate(self, z):
-        """U(z), [chains B], and but for pCN ∇U(z)."""
-        y, sigma = self.y.repeat(self.chains, 1, 1, 1), self.sigma.repeat(self.chains)
+        """U(z), [chains, B], and ∇U(z), which pCN doesn't need."""
+        problem = self.y, self.A, self.model, self.sigma, self.eta
         if self.method == "pcn":
-            return energy(z, y, self.A, self.model, sigma, self.eta), None
+            return energy(z.flatten(0, 1), *problem).reshape(self.chains, -1), None
         with torch.enable_grad():
             z = z.detach().requires_grad_()
-            U = energy(z, y, self.A, self.model, sigma, self.eta)
+            U = energy(z.flatten(0, 1), *problem).reshape(self.chains, -1)
             return U.detach(), torch.autograd.grad(U.sum(), z)[0]
 
     def images(self):
         """D(z), or a sample of x given z and y: the optimum of a problem with noise on both of its terms."""
-        v = self.model.decode(self.z)
-        if self.eta is None:
-            return v
-        y, sigma = self.y.repeat(self.chains, 1, 1, 1), self.sigma.repeat(self.chains)
-        v = v + math.sqrt(self.eta) * self.noise((self.chains, *v.shape[1:]))
-        y = y + column(sigma, y) * self.noise((self.chains, *y.shape[1:]))
-        return self.A.prox(v, y, sigma.square() / self.eta)
+        v, y = self.model.decode(self.z.flatten(0, 1)), self.y
+        if self.eta is not None:
+            v = v + math.sqrt(self.eta) * self.noise(*v.shape[1:]).flatten(0, 1)
+            y = y + column(self.sigma, y) * self.noise(*y.shape[1:]).flatten(0, 1)
+            v = self.A.prox(v, y, self.sigma.square() / self.eta)
+        return v.unflatten(0, (self.chains, -1))
 
     def propose(self):
-        """(z', U', ∇U', log of the Hastings ratio)."""
-        step, xi = self.step.repeat(self.chains)[:, None], self.noise((self.chains, self.m.shape[1]))
-        m = self.m.repeat(self.chains, 1)
+        """(z', U(z'), ∇U(z'), log of the Hastings ratio)."""
+        step, xi = self.step[:, None], self.noise(self.m.shape[1])
         if self.method == "pcn":
-            z = m + (1 - step.square()).sqrt() * (self.z - m) + step * self.colour(xi)
-            U, g = self.evaluate(z)
-            # pCN leaves N(m, C) as it is; what remains is the ratio of the posterior to it.
-            reference = [0.5 * self.whiten(v - m).square().sum(1) for v in (self.z, z)]
-            return z, U, g, self.U - U + reference[1] - reference[0]
-        epsilon = (2 * step).sqrt() if self.method == "mala" else step * (0.7 + 0.6 * self.uniform()[:, None])
-        z, p = self.z, xi - epsilon / 2 * self.colour_transposed(self.g)
+            return self.crank_nicolson(step, xi)
+        if self.method == "mala":
+            return self.leapfrog((2 * step).sqrt(), xi)
+        return self.leapfrog(step * (0.7 + 0.6 * self.uniform()[..., None]), xi)
+
+    def crank_nicolson(self, beta, xi):
+        """z' = m + √(1 − β²)(z − m) + β L ξ leaves N(m, C) as it is: what remains is the posterior's ratio to it."""
+        z = self.m + (1 - beta.square()).sqrt() * (self.z - self.m) + beta * self.colour(xi)
+        U, g = self.evaluate(z)
+        before, after = (0.5 * self.whiten(v - self.m).square().sum(-1) for v in (self.z, z))
+        return z, U, g, self.U - U + after - before
+
+    def leapfrog(self, epsilon, p):
+        """The motion of a particle at z with momentum p; its steps lose energy only by their length."""
+        z, kinetic = self.z, p.square()
+        p = p - epsilon / 2 * self.colour_transposed(self.g)
         for k in range(self.leaps):
             z = z + epsilon * self.colour(p)
             U, g = self.evaluate(z)
             p = p - (epsilon if k < self.leaps - 1 else epsilon / 2) * self.colour_transposed(g)
-        return z, U, g, self.U - U + 0.5 * (xi.square() - p.square()).sum(1)
+        return z, U, g, self.U - U + 0.5 * (kinetic - p.square()).sum(-1)
 
     def advance(self, adapt):
         """One step of every chain; `adapt` is the gain with which the step size follows the acceptance, or 0."""
         z, U, g, log_ratio = self.propose()
         accept = self.uniform().log() < log_ratio.nan_to_num(-torch.inf)
-        self.z, self.U = torch.where(accept[:, None], z, self.z), torch.where(accept, U, self.U)
-        self.g = None if g is None else torch.where(accept[:, None], g, self.g)
-        share = accept.to(z.dtype).reshape(self.chains, -1).mean(0)
+        self.z, self.U = torch.where(accept[..., None], z, self.z), torch.where(accept, U, self.U)
+        self.g = None if g is None else torch.where(accept[..., None], g, self.g)
+        share = accept.to(z.dtype).mean(0)
         self.accepted = self.accepted + share
         self.log_step = self.log_step + adapt * (share - TARGETS[self.method])
 
@@ -223,8 +224,6 @@ def sample_posterior(
         leaps: leapfrog steps of HMC, a gradient each, to one proposal; pCN and MALA have one.
         chains: at least 2. steps: kept after `burn` others, in which the step size adapts. thin: of `samples`.
         seeds: one for each image, or the first of them.
-
-    Raises ValueError for arguments out of range.
     """
     check(method in TARGETS, "method", f"one of {sorted(TARGETS)}", repr(method))
     counts = {"chains": (chains, 2), "steps": (steps, 4), "burn": (burn, 0), "thin": (thin, 1), "leaps": (leaps, 1)}
@@ -239,26 +238,31 @@ def sample_posterior(
     check(len(seeds) == len(y), "seeds", f"one integer, or one for each of {len(y)} images", seeds)
     zeros = origin(y, model)
     m, L = reference or (zeros, None)
-    z0 = m if z0 is None else z0
-    for name, value, shape in (("reference", m, zeros.shape), ("reference", L, None), ("z0", z0, zeros.shape)):
-        shape = (*zeros.shape, model.dim) if shape is None else shape
-        check(value is None or value.shape == shape, name, f"shape {list(shape)}", getattr(value, "shape", value))
-    run = Chains((y, A, model, sigma, eta), z0, (m, L), method, chains, seeds, leaps if method == "hmc" else 1)
+    check(m.shape == zeros.shape, "reference", f"m of shape {list(zeros.shape)}", m.shape)
+    square = (*zeros.shape, model.dim)
+    check(L is None or L.shape == square, "reference", f"L of shape {list(square)}, or None", getattr(L, "shape", L))
+    start, leaps = m if z0 is None else z0, leaps if method == "hmc" else 1
+    run = Chains((y, A, model, sigma, eta), start, (m, L), method, chains, seeds, leaps)
     kept, images, squares, count = [], 0.0, 0.0, 0
     for k in progress(range(burn + steps), desc=method, disable=disable):
         if k == burn:
             run.accepted.zero_()
         run.advance(1 / (1 + k) ** 0.6 if k < burn else 0.0)
         if k >= burn and (k - burn) % thin == thin - 1:
-            x = run.fold(run.images()).double()
-            kept.append(run.fold(run.z))
+            x = run.images().double()
+            kept.append(run.z)
             images, squares, count = images + x.sum(0), squares + x.square().sum(0), count + chains
-    samples, shape = torch.stack(kept), model.decode(zeros[:1]).shape[1:]
-    mean = images / count
+    samples, mean = torch.stack(kept), images / count
     std = ((squares / count - mean.square()) * (count / (count - 1))).clamp_min(0).sqrt()
-    mean, std = (v.to(y.dtype).reshape(-1, *shape) for v in (mean, std))
-    rates = run.accepted / steps, run.step
-    return Posterior(mean, std, samples, *rates, split_rhat(samples).amax(-1), effective_size(samples).amin(-1))
+    return Posterior(
+        mean=mean.to(y.dtype),
+        std=std.to(y.dtype),
+        samples=samples,
+        acceptance=run.accepted / steps,
+        step=run.step,
+        rhat=split_rhat(samples).amax(-1),
+        ess=effective_size(samples).amin(-1),
+    )
 
 
 def check_samples(samples):

@@ -30,8 +30,7 @@ def admm(
                 ‖x − z‖ <= ε max(s, ε‖u‖)  and  ‖z⁺ − z‖ <= ε max(‖u‖, ε s),    s = max(‖x‖, ‖z‖).
 
     The history has the objective and the two residuals `primal`, ‖x − z‖, and `dual`, ρ‖z⁺ − z‖; `evaluations` are the
-    data steps, or the steps of conjugate gradients. Raises ValueError for a y or x0 that is not finite or does not fit
-    A, and for a lam, rho, steps, tolerance or balance out of range.
+    data steps, or the steps of conjugate gradients.
     """
     check_count("balance", balance)
     check_calls("phi", phi, *(("gradient", "gradient_adjoint", "project") if split else ("__call__", "prox")))
@@ -39,7 +38,7 @@ def admm(
     x, _, lam = prepare(y, A, lam, x0, steps, tolerance)
     rho = one_per_image("rho", rho, x)
     check_number("rho", rho.min().item(), positive=True)
-    K, data_step, prior_step = (split_steps if split else consensus_steps)(y, A, phi, lam, tolerance)
+    K, data_step, prior_step = split_steps(y, A, phi, lam, tolerance) if split else consensus_steps(y, A, phi, lam)
 
     def alternate(k, x, z, u, rho, primal, dual, evaluations):
         x, work = data_step(x, z - u, rho)
@@ -66,7 +65,7 @@ def admm(
     return iterate(alternate, state, curves, steps, estimate=estimate, callback=callback, disable=disable)
 
 
-def consensus_steps(y, A, phi, lam, tolerance):
+def consensus_steps(y, A, phi, lam):
     """K = I, and the two halves of a step where z stands for x."""
 
     def data_step(x, v, rho):
@@ -86,7 +85,7 @@ def split_steps(y, A, phi, lam, tolerance):
         r = column(rho, x)
         # Nearly the exact step: CG starts at the last x, and an error a tenth of what the user tolerates is harmless.
         system, right = lambda x: A.T(A(x)) + r * KT(K(x)), Ay + r * KT(v)
-        run = conjugate_gradient(system, right, x, 50, tolerance / 10)
+        run = conjugate_gradient(system, right, x, steps=50, tolerance=tolerance / 10)
         return run.x, run.iterations
 
     def prior_step(v, rho):

@@ -104,25 +104,14 @@ def evaluate(objective, x):
     return f.detach().to(x.dtype), g
 
 
-def prepare(y, A, lam, x0, steps, tolerance):
-    """(x, A x, λ [B]) with which an algorithm starts, at x0 or by default at 0. ValueError for what can't be right."""
-    check_run(steps, tolerance, A, y=y)
-    x, Ax = start_at(torch.zeros_like(A.T(y)) if x0 is None else x0, y, A)
-    return x, Ax, one_per_image("lam", lam, x)
-
-
-def start_at(x, y, A):
-    """(x, A x) for a start x. ValueError unless A x has the shape of y."""
-    check_batch("x0", x)
-    check_like("x0", x, y, "y")
-    Ax = A(x)
-    check(Ax.shape == y.shape, "y", f"the shape of A(x0), {list(Ax.shape)}", y.shape)
-    return x, Ax
-
-
 def squared_norm(A, x):
     """‖A‖² for images like x, positive: one may divide by it."""
     return max(A.norm(x.shape) ** 2, torch.finfo(x.dtype).tiny)
+
+
+def zero(y, A):
+    """0, a start."""
+    return torch.zeros_like(A.T(y))
 
 
 def back_projection(y, A):
@@ -131,10 +120,24 @@ def back_projection(y, A):
     return x / squared_norm(A, x)
 
 
+def prepare(y, A, lam, x0, steps, tolerance, default=zero, rank=None):
+    """(x, A x, λ [B]) with which an algorithm starts, at x0 or by default at default(y, A). The one check of a problem:
+    ValueError for what can't be right; `rank` is the number of dimensions of x, if it matters."""
+    check_run(steps, tolerance, A, y=y)
+    x = default(y, A) if x0 is None else x0
+    check_batch("x0", x, rank)
+    check_like("x0", x, y, "y")
+    Ax = A(x)
+    check(Ax.shape == y.shape, "y", f"the shape of A(x0), {list(Ax.shape)}", y.shape)
+    return x, Ax, one_per_image("lam", lam, x)
+
+
 def check_step(step, largest, rule, strict=False):
-    """Raise ValueError unless 0 < step <= largest (< if strict), which is named by its `rule`. An estimate of ‖A‖ that
-    moves with the rounding must not forbid the step that it allowed before: 1e-6 of slack.
+    """Raise ValueError unless a step that is given is in (0, largest], or (0, largest) if strict; the bound is named by
+    its `rule`. An estimate of ‖A‖ that moves with the rounding must not forbid what it allowed before: 1e-6 of slack.
     """
+    if step is None:
+        return
     check_number("step", step, positive=True)
     fits = step < largest if strict else step <= largest * (1 + 1e-6)
     check(fits, "step", f"{'less than' if strict else 'at most'} {rule} = {largest:.6g}", f"{step:.6g}")

@@ -2,7 +2,7 @@
 
 import torch
 
-from course_lib.common import check_batch, check_calls, check_run, column, dot
+from course_lib.common import check, check_calls, column, dot
 from course_lib.solvers.base import back_projection, check_step, data_fit, iterate, prepare, squared_norm
 
 DUAL = ("__call__", "gradient", "gradient_adjoint", "norm_squared", "project")
@@ -23,16 +23,11 @@ def primal_dual(y, A, phi, lam, x0=None, steps=500, tolerance=3e-5, box=None, ca
         phi: `TV`, or any φ with `gradient` (K), `gradient_adjoint` (Kᵀ), `norm_squared` (>= ‖K‖²) and `project`.
         x0: the start, [B, C, H, W]; by default Aᵀy/‖A‖². box: (low, high), or None.
         tolerance: an image is done, and frozen, once ‖x⁺ − x‖² + (τ/σ) ‖p⁺ − p‖² <= (tolerance · ‖x‖)².
-
-    Raises ValueError if y or x0 is not a finite float tensor, or lam, steps, tolerance or box are out of range.
     """
-    check_run(steps, tolerance, A, y=y)
-    low, high = check_box(box)
     check_calls("phi", phi, *DUAL)
     check_calls("A", A, "prox")
-    x0 = back_projection(y, A) if x0 is None else x0
-    check_batch("x0", x0, 4)
-    x, _, lam = prepare(y, A, lam, x0, steps, tolerance)
+    x, _, lam = prepare(y, A, lam, x0, steps, tolerance, back_projection, rank=4)
+    low, high = bounds(box)
     tau = 0.04 / lam.clamp_min(1e-4)
     sigma = 1 / (tau * (phi.norm_squared + (box is not None)))
     t, s = column(tau, x), column(sigma, x)
@@ -56,12 +51,11 @@ def primal_dual(y, A, phi, lam, x0=None, steps=500, tolerance=3e-5, box=None, ca
     return iterate(step, state, curves, steps, estimate="image", callback=callback, disable=disable)
 
 
-def check_box(box):
-    """(low, high); ValueError unless box is None, for no bounds, or such a pair with low <= high."""
+def bounds(box):
+    """(low, high) of a box, infinite if it is None."""
     if box is None:
         return -torch.inf, torch.inf
-    if not (len(box) == 2 and box[0] <= box[1]):
-        raise ValueError(f"box: expected (low, high) with low <= high, or None, got {box!r}")
+    check(len(box) == 2 and box[0] <= box[1], "box", "(low, high) with low <= high, or None", box)
     return box
 
 
@@ -81,17 +75,13 @@ def condat_vu(y, A, phi, lam, x0=None, step=None, steps=1000, tolerance=3e-5, bo
         tolerance: an image is done, and frozen, once ‖x⁺ − x‖² + (τ/σ) ‖p⁺ − p‖² <= (tolerance · s)², s = ‖x‖, or
             tolerance · ‖x0‖ if that is more: x may go to 0.
 
-    Raises ValueError for a step of 2/‖A‖² or more, for a y or x0 that is not finite or does not fit A, and for a lam,
-    steps, tolerance or box out of range.
+    Raises ValueError for a step of 2/‖A‖² or more.
     """
-    check_run(steps, tolerance, A, y=y)
-    low, high = check_box(box)
     check_calls("phi", phi, *DUAL)
-    back = A.T(y)
-    bound = squared_norm(A, back)
-    x, _, lam = prepare(y, A, lam, back / bound if x0 is None else x0, steps, tolerance)
-    if step is not None:
-        check_step(step, 2 / bound, "2/‖A‖²", strict=True)
+    x, _, lam = prepare(y, A, lam, x0, steps, tolerance, back_projection)
+    low, high = bounds(box)
+    bound = squared_norm(A, x)
+    check_step(step, 2 / bound, "2/‖A‖²", strict=True)
     tau = (0.04 / lam.clamp_min(1e-4)).clamp_max(1 / bound) if step is None else torch.full_like(lam, step)
     sigma = (1 / tau - bound / 2) / phi.norm_squared
     x = x.clamp(low, high)

@@ -19,8 +19,7 @@ def gradient_descent(
         x0: the start, by default 0. step: τ, by default 1/L, of each image its own.
         tolerance: an image is done, and frozen, once ‖x⁺ − x‖ <= tolerance · ‖x⁺‖.
 
-    Raises ValueError for a step of 2/L or more, for a y or x0 that is not finite or does not fit A, and for a lam,
-    lipschitz, steps or tolerance out of range.
+    Raises ValueError for a step of 2/L or more.
     """
     check_calls("phi", phi, "__call__")
     lipschitz = getattr(phi, "lipschitz", None) if lipschitz is None else lipschitz
@@ -28,8 +27,7 @@ def gradient_descent(
     check_number("lipschitz", lipschitz)
     x, Ax, lam = prepare(y, A, lam, x0, steps, tolerance)
     bound = (A.norm(x.shape) ** 2 + lam * lipschitz).clamp_min(torch.finfo(x.dtype).tiny)
-    if step is not None:
-        check_step(step, 2 / bound.max().item(), "2/(‖A‖² + λ L_φ)", strict=True)
+    check_step(step, 2 / bound.max().item(), "2/(‖A‖² + λ L_φ)", strict=True)
     tau = column(1 / bound if step is None else torch.full_like(bound, step), x)
 
     def descend(k, x, Ax):
@@ -51,20 +49,18 @@ def ista(y, A, phi, lam, x0=None, step=None, steps=500, tolerance=1e-6, callback
     The objective F falls in every step, and F(x_k) − min F <= ‖x_0 − x̂‖² / (2τk) for convex φ and τ <= 1/‖A‖².
 
     Args:
-        A, y: operator with `A(x)`, `A.T(y)`, `A.norm(shape)`, and data [B, ...]. lam: λ >= 0, a number or a tensor [B].
-        phi: φ with `phi(x)`, [B], and `phi.prox(v, tau)`. A φ that is not convex wants τ <= 1/‖A‖².
+        y, A, lam: as for `gradient_descent`. phi: φ with `phi(x)`, [B], and `phi.prox(v, tau)`; one that is not convex
+            wants τ <= 1/‖A‖².
         x0: the start, by default 0. step: τ < 2/‖A‖², by default 1/‖A‖².
         tolerance: an image is done, and frozen, once ‖x⁺ − x‖ <= tolerance · ‖x⁺‖. ISTA may crawl: that x hardly moves
             does not say that it is near x̂.
 
-    Raises ValueError for a step of 2/‖A‖² or more, for a y or x0 that is not finite or does not fit A, and for a lam,
-    steps or tolerance out of range.
+    Raises ValueError for a step of 2/‖A‖² or more.
     """
     check_calls("phi", phi, "__call__", "prox")
     x, Ax, lam = prepare(y, A, lam, x0, steps, tolerance)
     bound = squared_norm(A, x)
-    if step is not None:
-        check_step(step, 2 / bound, "2/‖A‖²", strict=True)
+    check_step(step, 2 / bound, "2/‖A‖²", strict=True)
     tau = torch.full_like(lam, 1 / bound if step is None else step)
 
     def shrink(k, x, Ax):
@@ -85,19 +81,17 @@ def fista(y, A, phi, lam, x0=None, step=None, restart=True, steps=500, tolerance
     F(x_k) − min F <= 2‖x_0 − x̂‖² / (τ(k + 1)²). A step costs what a step of `ista` costs.
 
     Args:
-        A, y, phi, lam, x0: as for `ista`. step: τ <= 1/‖A‖², the default.
+        y, A, phi, lam, x0: as for `ista`. step: τ <= 1/‖A‖², the default.
         restart: an image's momentum starts anew (t = 1) where it points uphill, ⟨z − x⁺, x⁺ − x⟩ > 0 (O'Donoghue &
             Candès 2015): no ripples, and a linear rate where F is strongly convex near x̂.
         tolerance: an image is done, and frozen, once ‖x⁺ − z‖ <= tolerance · ‖x⁺‖.
 
-    Raises ValueError for a step larger than 1/‖A‖², for a y or x0 that is not finite or does not fit A, and for a lam,
-    steps or tolerance out of range.
+    Raises ValueError for a step larger than 1/‖A‖².
     """
     check_calls("phi", phi, "__call__", "prox")
     x, Ax, lam = prepare(y, A, lam, x0, steps, tolerance)
     bound = squared_norm(A, x)
-    if step is not None:
-        check_step(step, 1 / bound, "1/‖A‖²")
+    check_step(step, 1 / bound, "1/‖A‖²")
     tau = torch.full_like(lam, 1 / bound if step is None else step)
 
     def accelerate(k, x, Ax, z, Az, t):

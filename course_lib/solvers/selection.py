@@ -30,9 +30,15 @@ class Selection:
     penalties: torch.Tensor | None = None
 
 
-def estimate(solve, y, lam):
-    """x_λ, checked: finite, and with as many images as y."""
+def check_rule(y, A, solve):
+    """Raise ValueError unless y is data, and A and solve can be called."""
+    check_batch("y", y)
+    check_calls("A", A, "__call__")
     check_calls("solve", solve, "__call__")
+
+
+def estimate(solve, y, lam):
+    """x_λ; ValueError unless it is finite, with as many images as y."""
     x = solve(y, lam)
     check_batch("solve(y, lam)", x)
     check(len(x) == len(y), "solve(y, lam)", f"{len(y)} images, as many as y", x.shape)
@@ -41,7 +47,6 @@ def estimate(solve, y, lam):
 
 def squared_residual(A, x, y):
     """‖A x − y‖², [B]."""
-    check_calls("A", A, "__call__")
     Ax = A(x)
     check(Ax.shape == y.shape, "y", f"the shape of A(x), {list(Ax.shape)}", y.shape)
     return dot(Ax - y, Ax - y)
@@ -58,7 +63,6 @@ def grid(lams, y, least, name="lams"):
 
 def noise_energy(y, sigma, measurements):
     """m σ², the expected ‖n‖² of one image; m is the number of values of y for one image, if not given."""
-    check_batch("y", y)
     check_number("sigma", sigma, positive=True)
     if measurements is not None:
         check_count("measurements", measurements, low=1)
@@ -83,9 +87,10 @@ def discrepancy(y, A, solve, sigma, bounds=(1e-6, 1e2), measurements=None, steps
         measurements: m; needed where y holds values that were not measured, as behind a `Mask`.
         steps: most bisections. tolerance: an image is done once its residual is m σ² to this relative precision.
 
-    Raises ValueError if an argument is out of range, or the residuals at the bounds don't enclose m σ²: then no λ
-    between them will do, σ or m is wrong, or the solver stops too early.
+    Raises ValueError if the residuals at the bounds don't enclose m σ²: then no λ between them will do, σ or m is
+    wrong, or the solver stops too early.
     """
+    check_rule(y, A, solve)
     target = noise_energy(y, sigma, measurements)
     check_count("steps", steps, low=1)
     check_number("tolerance", tolerance, positive=True)
@@ -121,9 +126,9 @@ def l_curve(y, A, solve, phi, lams):
     Args:
         solve: (y, λ [B]) → x_λ. y: data, [B, ...]. A: the operator. phi: φ(x) → [B]. lams: λ > 0, increasing, >= 7.
 
-    Raises ValueError if an argument is out of range, or a residual or φ(x_λ) is 0, where the logarithm ends.
+    Raises ValueError if a residual or φ(x_λ) is 0, where the logarithm ends.
     """
-    check_batch("y", y)
+    check_rule(y, A, solve)
     check_calls("phi", phi, "__call__")
     lams = grid(lams, y, 7)
     residuals, penalties = [], []
@@ -165,9 +170,8 @@ def sure(y, A, solve, sigma, lams, measurements=None, seed=0, epsilon=None):
         lams: λ > 0, increasing. measurements: m; needed where y holds values that were not measured.
         seed: of the probe b, random signs, the same for all λ (a smooth curve) and all images.
         epsilon: ε > 0, by default σ/10.
-
-    Raises ValueError if an argument is out of range.
     """
+    check_rule(y, A, solve)
     energy, lams = noise_energy(y, sigma, measurements), grid(lams, y, 1)
     epsilon = sigma / 10 if epsilon is None else epsilon
     check_number("epsilon", epsilon, positive=True)

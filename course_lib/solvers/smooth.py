@@ -2,42 +2,33 @@
 
 import torch
 
-from course_lib.common import check, check_batch, check_count, check_like, check_number, check_run, column, dot
+from course_lib.common import check, check_count, check_like, check_number, check_run, column, dot
 from course_lib.solvers.base import evaluate, iterate, norm, replaced
 
 
-def adam(objective, x0, steps=200, lr=0.01, betas=(0.9, 0.999), best=False, callback=None, disable=True):
+def adam(objective, x0, steps=200, lr=0.01, callback=None, disable=True):
     """Adam (Kingma & Ba 2015, arXiv 1412.6980) on `objective(x)`, [B]. It works element by element, so no image of the
-    batch influences another; it runs all its steps, and `converged` stays False.
-
-    Args:
-        lr: how far an element moves in a step, at most about. betas: decay of the two moments.
-        best: return for each image its iterate of least objective instead of the last one.
-
-    Raises ValueError if an argument is out of range, or the objective is not of shape [B].
+    batch influences another; it runs all its steps, and `converged` stays False. lr: how far an element moves in a
+    step, at most about.
     """
     check_run(steps, 0, x0=x0)
     check_number("lr", lr, positive=True)
     moving = x0.detach().clone()
-    optimizer = torch.optim.Adam([moving], lr=lr, betas=betas)
+    optimizer = torch.optim.Adam([moving], lr=lr)
 
-    def step(k, x, f, g, found, least, evaluations):
+    def step(k, x, f, g, evaluations):
         moving.grad = g
         optimizer.step()
-        x = moving.clone()
-        f, g = evaluate(objective, x)
-        better = f < least
-        found, least = torch.where(column(better, x), x, found), torch.where(better, f, least)
-        return {"x": x, "f": f, "g": g, "found": found, "least": least, "evaluations": evaluations + 1}
+        f, g = evaluate(objective, moving)
+        return {"x": moving.clone(), "f": f, "g": g, "evaluations": evaluations + 1}
 
     def curves(f, **_):
         return {"objective": f}
 
     f, g = evaluate(objective, moving)
-    state = {"x": moving.clone(), "f": f, "g": g, "found": moving.clone(), "least": f.where(~f.isnan(), torch.inf)}
-    state["evaluations"] = torch.ones(len(x0), dtype=torch.long, device=x0.device)
-    estimate = "found" if best else "x"
-    return iterate(step, state, curves, steps, estimate=estimate, callback=callback, disable=disable)
+    evaluations = torch.ones(len(x0), dtype=torch.long, device=x0.device)
+    state = {"x": moving.clone(), "f": f, "g": g, "evaluations": evaluations}
+    return iterate(step, state, curves, steps, callback=callback, disable=disable)
 
 
 def lbfgs(objective, x0, steps=200, memory=10, tolerance=1e-5, initial_step=None, callback=None, disable=True):
@@ -51,11 +42,12 @@ def lbfgs(objective, x0, steps=200, memory=10, tolerance=1e-5, initial_step=None
             False, if no step along −∇f decreases f.
         initial_step: length of the first trial along −∇f, relative to ‖∇f‖; by default min(1, 1/‖∇f‖).
 
-    Raises ValueError if an argument is out of range, or f or ∇f is not finite at x0 (later, that is too long a step).
+    Raises ValueError if f or ∇f is not finite at x0 (later, that is too long a step).
     """
     check_run(steps, tolerance, x0=x0)
     check_count("memory", memory, low=1)
-    check_number("initial_step", 1 if initial_step is None else initial_step, positive=True)
+    if initial_step is not None:
+        check_number("initial_step", initial_step, positive=True)
     run = LBFGS(objective, x0, memory, tolerance, initial_step)
 
     def curves(f, **_):
@@ -181,16 +173,15 @@ def conjugate_gradient(apply, b, x0=None, steps=100, tolerance=1e-6, callback=No
         b: right-hand sides, [B, ...]. x0: the start, by default 0.
         tolerance: an image is done, and frozen, once ‖b − M x‖ <= tolerance · ‖b‖.
 
-    Raises ValueError if an argument is out of range, a shape differs from that of b, or M is not positive definite.
+    Raises ValueError if M is not positive definite.
     """
-    check_run(steps, tolerance, b=b, x0=b if x0 is None else x0)
     check(callable(apply), "apply", "a function of x, M x", type(apply).__name__)
+    check_run(steps, tolerance, b=b, x0=b if x0 is None else x0)
     x = torch.zeros_like(b) if x0 is None else x0
     check(x.shape == b.shape, "x0", f"the shape of b, {list(b.shape)}", x.shape)
     check_like("x0", x, b, "b")
     Mx = apply(x)
     check(Mx.shape == b.shape, "apply(x0)", f"the shape of b, {list(b.shape)}", Mx.shape)
-    check_batch("apply(x0)", Mx)
     bb = dot(b, b)
     goal, scale = tolerance**2 * bb, torch.where(bb > 0, bb, 1)
 
