@@ -65,10 +65,6 @@ def test_presets_are_where_their_names_say():
     assert not preset("half")[:, :, 32:].any() and preset("half")[:, :, :32].all()
     assert not preset("one eye")[:, 24:40, 32:48].any()
     assert torch.equal(preset("random 60 %"), make_task("inpainting_random").mask)
-    with pytest.raises(ValueError, match="name: expected one of"):
-        preset("nose")
-    with pytest.raises(ValueError, match="size: expected a multiple of 8"):
-        preset("eyes", 12)
 
 
 def test_dark_pixels_of_a_picture_hide():
@@ -106,18 +102,10 @@ def test_a_turned_picture_is_set_upright():
     assert not mask[:, :4].any() and mask[:, 4:].all()
 
 
-@pytest.mark.parametrize("content", [b"", b"no picture", picture(torch.zeros(64, 64, dtype=torch.uint8))[:60]])
-def test_a_file_that_is_no_picture_is_named(content):
-    with pytest.raises(ValueError, match="picture: expected a readable image file"):
-        mask_of_picture(content)
-
-
 def test_the_score_counts_hidden_pixels_only(face, hole):
     wrong = face + 0.1 * ~hole
     assert hidden_psnr(wrong, face, hole) == pytest.approx(20, abs=0.01)
     assert hidden_psnr(face * hole + 0.1 + ~hole * (face - 0.1), face, hole) > 100
-    with pytest.raises(ValueError, match="mask: expected some hidden"):
-        hidden_psnr(face, face, torch.ones_like(hole))
 
 
 def test_filling_is_one_run_of_each_method(face, hole):
@@ -145,11 +133,6 @@ def test_pictures_on_the_way_come_between_the_ends(face, hole):
 def test_a_mask_of_one_kind_cannot_be_filled(face, value):
     with pytest.raises(ValueError, match=r"mask: expected some (hidden|observed) pixels"):
         next(fill(face, torch.full((1, 8, 8), value), small_flow().float()))
-
-
-def test_a_mask_of_another_size_is_named(face):
-    with pytest.raises(ValueError, match=r"mask: expected a bool tensor of shape \[1, 8, 8\]"):
-        next(fill(face, preset("eyes"), small_flow().float()))
 
 
 def test_the_board_shows_the_mask_in_words_and_icons(editor):

@@ -2,7 +2,6 @@
 
 import base64
 
-import ipywidgets
 import matplotlib.pyplot as plt
 import pytest
 import torch
@@ -61,12 +60,6 @@ def test_explore_displays_a_widget_with_a_plain_picture(monkeypatch):
     (bundle,) = shown
     assert base64.b64decode(bundle["image/png"]).startswith(b"\x89PNG")
     assert bundle["text/plain"] == "a line" and "application/vnd.jupyter.widget-view+json" in bundle
-
-
-def test_choice_names_a_start_that_is_no_option():
-    assert isinstance(choice([1, 2], 2), ipywidgets.SelectionSlider)
-    with pytest.raises(ValueError, match="start: expected one of"):
-        choice([1, 2], 3)
 
 
 def test_the_banana_is_a_bijection_with_its_log_determinant():
