@@ -68,8 +68,6 @@ class TV(Regularizer):
     def project(self, p, radius):
         """Projection of p [B, 2, C, H, W] on the dual ball, all norms at most `radius` [B]."""
         radius = column(radius, p)
-        if not self.dims:
-            return p.clamp(-radius, radius)
         # The larger of norm and radius, under the root: it is not 0, and so has derivatives also at p = 0.
         larger = torch.maximum(self.squares(p), radius.square().clamp_min(torch.finfo(p.dtype).tiny))
         return p * (radius / larger.sqrt())
