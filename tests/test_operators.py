@@ -615,6 +615,10 @@ def test_the_transfer_function_is_computed_once():
     assert A.transfer(6, 7, F64) is first and A.transfer(7, 6, F64) is not first
     torch.func.jvp(B, (noise(1, 1, 6, 7),), (noise(1, 1, 6, 7),))
     assert torch.equal(torch.from_numpy(B.transfer(6, 7, F64).numpy()), first)  # a plain tensor, as outside
+    for k in (1, 2, 3):
+        A.kernel.mul_(2)
+        for C in (copy.deepcopy(A), pickle.loads(pickle.dumps(A)), A):  # the changes of a copy are counted anew
+            close(C.transfer(6, 7, F64), 2**k * first, 1e-14)
 
 
 def test_norm_of_zero_and_of_a_module_on_its_own_dtype():

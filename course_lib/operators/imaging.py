@@ -96,7 +96,7 @@ class Blur(Operator):
         return result
 
     def __getstate__(self):
-        return {**self.__dict__, "_kept": (None, None, None)}  # A copy of the kernel is counted from 0.
+        return {**self.__dict__, "_kept": (None, None, None)}  # The changes of a copy are counted anew.
 
     def forward(self, x):
         return self._blur("x", x, lambda k: k)
