@@ -495,7 +495,7 @@ REASONS = {
         *("data.spectra.nebula_maps", "training.Objective", "training.draw_batch"),
         *("solvers.selection.estimate", "solvers.selection.squared_residual"),
         *("solvers.selection.grid", "solvers.selection.noise_energy", "solvers.selection.choose"),
-        *("solvers.selection.bend", "solvers.selection.slope"),
+        *("solvers.selection.check_rule", "solvers.selection.bend", "solvers.selection.slope"),
         *("reconstruction.plug_and_play.guarded", "reconstruction.plug_and_play.run"),
         "reconstruction.plug_and_play.checked_start",
     ],
