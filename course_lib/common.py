@@ -14,9 +14,11 @@ from tqdm.auto import tqdm
 
 
 def check(condition, name, expected, got):
-    """Raise ValueError unless the condition holds."""
+    """Raise ValueError unless the condition holds. Only then are the values of a tensor `got` read: within a transform
+    of torch.func it may have none."""
     if not condition:
-        raise ValueError(f"{name}: expected {expected}, got {list(got) if isinstance(got, torch.Size) else got}")
+        got = got.tolist() if torch.is_tensor(got) else list(got) if isinstance(got, torch.Size) else got
+        raise ValueError(f"{name}: expected {expected}, got {got}")
 
 
 def check_images(name, x, device=None):
@@ -40,7 +42,8 @@ def check_like(name, x, other, what="the model"):
 def check_input(name, x, shape, parameter):
     """Raise ValueError unless x is a tensor [B, *shape], B > 0, of the device and dtype of a model's parameter."""
     fits = torch.is_tensor(x) and x.dim() > 0 and x.shape[1:] == shape and len(x) > 0
-    check(fits, name, f"a tensor of shape [B, {str(list(shape))[1:]}", getattr(x, "shape", type(x).__name__))
+    got = x.shape if torch.is_tensor(x) else type(x).__name__
+    check(fits, name, f"a tensor of shape [B, {str(list(shape))[1:]}", got)
     check_like(name, x, parameter)
 
 
@@ -108,7 +111,7 @@ def one_per_image(name, value, x):
     except (TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"{name}: expected a number or a tensor of shape [{len(x)}], got {value!r}") from error
     check(value.shape in ((), x.shape[:1]), name, f"a number or a tensor of shape [{len(x)}]", value.shape)
-    check(bool((value.isfinite() & (value >= 0)).all()), name, "finite values >= 0", value.tolist())
+    check(bool((value.isfinite() & (value >= 0)).all()), name, "finite values >= 0", value)
     return value.expand(len(x))
 
 

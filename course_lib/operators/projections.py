@@ -63,7 +63,7 @@ class Radon(Operator):
         self.size = image_size(size)
         angles = torch.as_tensor(angles, dtype=torch.float64, device="cpu").detach().clone()
         check(angles.dim() == 1 and len(angles) > 0, "angles", "a sequence of degrees", list(angles.shape))
-        check(angles.isfinite().all(), "angles", "finite values", angles.tolist())
+        check(angles.isfinite().all(), "angles", "finite values", angles)
         detectors = math.ceil(math.sqrt(2) * max(self.size)) if detectors is None else detectors
         check_count("detectors", detectors, 1)
         self.detectors = int(detectors)

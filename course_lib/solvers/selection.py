@@ -57,7 +57,7 @@ def grid(lams, y, least, name="lams"):
     lams = torch.as_tensor(lams).to(y)
     check(lams.dim() == 1 and len(lams) >= least, name, f"at least {least} values in one row", lams.shape)
     fine = bool((lams.isfinite() & (lams > 0)).all() and (lams.diff() > 0).all())
-    check(fine, name, "positive, increasing, finite values", lams.tolist())
+    check(fine, name, "positive, increasing, finite values", lams)
     return lams
 
 
