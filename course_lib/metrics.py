@@ -1,5 +1,5 @@
-"""How close x is to a reference: PSNR, SSIM (Wang et al. 2004, doi:10.1109/TIP.2003.819861) and the spectral angle SAM
-(Kruse et al. 1993, doi:10.1016/0034-4257(93)90013-N).
+"""How close x is to a reference: PSNR, SSIM (Wang et al. 2004, doi:10.1109/TIP.2003.819861), GMSD (Xue et al. 2014,
+doi:10.1109/TIP.2013.2293423) and the spectral angle SAM (Kruse et al. 1993, doi:10.1016/0034-4257(93)90013-N).
 
 Each takes two float tensors [B, C, H, W] and returns one number an image, [B]. Inside, all is float64: a variance is
 a small difference of large means, and float32 would lose what SSIM measures in flat regions.
@@ -29,7 +29,7 @@ def result_dtype(x):
 
 
 def norm(x):
-    """The norm of each pixel's spectrum, [B, H, W], with derivative 0 where it is 0."""
+    """The norm over the channels, as of a pixel's spectrum, [B, H, W], with derivative 0 where it is 0."""
     return root(x.square().sum(1))
 
 
@@ -77,6 +77,33 @@ def ssim(x, reference, data_range=1.0, window="uniform"):
     c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2
     similarity = (2 * mu_a * mu_b + c1) * (2 * cov + c2) / ((mu_a**2 + mu_b**2 + c1) * (var_a + var_b + c2))
     return similarity.mean((1, 2, 3)).to(result_dtype(x))
+
+
+def gmsd(x, reference, data_range=1.0):
+    """Gradient magnitude similarity deviation, [B]: the standard deviation, over the pixels, of
+
+        (2 m_a m_b + C) / (m_a² + m_b² + C),  C = 170 (R / 255)²,
+
+    with m the length of the gradient (Prewitt's differences) of the brightness, averaged over 2×2 pixels. It is 0 where
+    x is the reference, and grows where x keeps the edges of one place and loses or invents those of another.
+
+    Args:
+        x, reference: images [B, C, H, W], grey (C = 1) or RGB (C = 3), of at least 2×2 pixels. data_range: R > 0.
+    """
+    a, b = check_pair(x, reference, data_range)
+    check(x.shape[1] in (1, 3) and min(x.shape[2:]) > 1, "x", "grey or RGB images of at least 2×2 pixels", x.shape)
+    m_a, m_b = gradient_length(a), gradient_length(b)
+    c = 170 * (data_range / 255) ** 2
+    similarity = (2 * m_a * m_b + c) / (m_a.square() + m_b.square() + c)
+    return root(similarity.var((1, 2), correction=0)).to(result_dtype(x))
+
+
+def gradient_length(x):
+    """m of `gmsd`, [B, H/2, W/2], of grey or RGB images; beyond the border all is black."""
+    weights = x.new_tensor([0.299, 0.587, 0.114]) if x.shape[1] == 3 else x.new_ones(1)
+    brightness = F.avg_pool2d((weights[:, None, None] * x).sum(1, keepdim=True), 2)
+    across = x.new_tensor([[-1, 0, 1]] * 3) / 3
+    return norm(F.conv2d(brightness, torch.stack([across, across.T])[:, None], padding=1))
 
 
 def sam(x, reference):

@@ -336,12 +336,14 @@ METRICS = [
     for name, more in {
         "psnr": {"data_range": (*STEP, float("inf"))},
         "ssim": {"data_range": (*STEP, float("inf")), "window": CHOICE},
+        "gmsd": {"data_range": (*STEP, float("inf"))},
         "sam": {},
     }.items()
 ]
 METRICS += [
     ("metrics.ssim", {"reference": X[..., :6]}, {"x": (X[..., :6],)}),
     ("metrics.ssim", {"reference": X, "window": "gaussian"}, {"x": (X,)}),
+    ("metrics.gmsd", {"reference": X[:, :2]}, {"x": (X[:, :2],)}),
     ("metrics.sam", {"reference": X[:, :1]}, {"x": (X[:, :1],)}),
 ]
 
@@ -489,7 +491,7 @@ REASONS = {
         "data.spectra.Scene",
     ],
     "a part of a function whose arguments are checked": [
-        *("metrics.check_pair", "metrics.result_dtype", "metrics.norm", "metrics.unit"),
+        *("metrics.check_pair", "metrics.result_dtype", "metrics.gradient_length", "metrics.norm", "metrics.unit"),
         *("data.patches.positions", "data.patches.pixels", "data.patches.check_size"),
         *(f"data.spectra.{name}" for name in ("mix", "edge", "core_loss", "smooth_fields", "abundance_maps", "line")),
         *("data.spectra.nebula_maps", "training.Objective", "training.draw_batch"),

@@ -1,4 +1,4 @@
-"""PSNR and SSIM against scikit-image, image by image; the spectral angle against NumPy."""
+"""PSNR and SSIM against scikit-image, image by image; GMSD against piq; the spectral angle against NumPy."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from course_lib.metrics import psnr, sam, ssim
+from course_lib.metrics import gmsd, gradient_length, psnr, sam, ssim
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 OPTIONS = {"uniform": {}, "gaussian": {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}}
@@ -81,6 +81,36 @@ def test_psnr_by_hand_and_of_identical_images():
     assert torch.equal(ssim(y, x)[[0, 2]], torch.ones(2))
 
 
+PIQ = {
+    (4, 3, 32, 24): [0.000027525345, 0.037973925057, 0.083163972513, 0.157591488579],
+    (4, 1, 16, 40): [0.000102806215, 0.095825708132, 0.193149790189, 0.220285252831],
+}
+"""`piq.gmsd` 0.8.0 (arXiv 2208.14818) of `images`, clipped to [0, 1], in float64."""
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("shape", PIQ, ids=str)
+def test_gmsd_is_that_of_piq(shape, device):
+    x, reference = (image.clamp(0, 1).to(device) for image in images(*shape))
+    expected = torch.tensor(PIQ[shape], dtype=torch.float64, device=device)
+    torch.testing.assert_close(gmsd(x, reference), expected, rtol=0, atol=1e-10)
+
+
+def test_gmsd_by_hand():
+    """It sees edges alone: of a step that is half as high, the pixels beside it differ and all others agree."""
+    step = torch.zeros(1, 1, 20, 20, dtype=torch.float64)
+    step[..., 10:] = 1  # pixels of 2×2: columns 4 and 5 have m = 1, and the border on the right
+    assert gmsd(step, step).item() == 0
+    m, half = gradient_length(step), gradient_length(0.5 * step)
+    assert m[0, 5, 4] == m[0, 5, 5] == 1 and (m[0, 1:-1, 1:4] == 0).all() and torch.equal(half, 0.5 * m)
+    c = 170 / 255**2
+    expected = torch.where(m > 0, (m**2 + c) / (1.25 * m**2 + c), 1).std(correction=0)
+    torch.testing.assert_close(gmsd(0.5 * step, step)[0], expected)
+    u = (0.5 * step).requires_grad_()
+    (slope,) = torch.autograd.grad(gmsd(u, step).sum(), u)
+    assert slope.isfinite().all()
+
+
 def test_sam_against_numpy():
     x, reference = images(3, 4, 6, 9, sigma=0.5)
     a, b = x.numpy(), reference.numpy()
@@ -109,6 +139,12 @@ def test_laws(height, width, channels, scale, seed):
         torch.testing.assert_close(metric(scale * x, scale * reference, scale), score)  # units do not matter
         torch.testing.assert_close(metric(x.transpose(2, 3), reference.transpose(2, 3)), score)
         torch.testing.assert_close(metric(x[1:2], reference[1:2]), score[1:2], rtol=1e-12, atol=0)  # image by image
+    grey, other = x[:, :1], reference[:, :1]
+    deviation = gmsd(grey, other)
+    torch.testing.assert_close(gmsd(other, grey), deviation)
+    torch.testing.assert_close(gmsd(scale * grey, scale * other, scale), deviation)
+    torch.testing.assert_close(gmsd(grey.transpose(2, 3), other.transpose(2, 3)), deviation)
+    torch.testing.assert_close(gmsd(grey[1:2], other[1:2]), deviation[1:2], rtol=1e-12, atol=0)
     angle = sam(x, reference)
     torch.testing.assert_close(sam(scale * x, reference), angle)
     torch.testing.assert_close(sam(reference, x), angle)
@@ -121,7 +157,7 @@ def test_laws(height, width, channels, scale, seed):
 
 def test_half_precision_keeps_the_digits_of_the_score():
     x, reference = (image.bfloat16() for image in images(2, 3, 16, 16))
-    for metric in (psnr, ssim, sam):
+    for metric in (psnr, ssim, gmsd, sam):
         score = metric(x, reference)
         assert score.dtype == torch.float32
         torch.testing.assert_close(score, metric(x.float(), reference.float()), rtol=0, atol=0)

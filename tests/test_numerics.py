@@ -12,7 +12,7 @@ from test_reconstruction import small_flow
 from test_regularizers import REGULARIZERS
 
 from course_lib import solvers
-from course_lib.metrics import psnr, sam, ssim
+from course_lib.metrics import gmsd, psnr, sam, ssim
 from course_lib.models.denoiser import DnCNN
 from course_lib.models.flow_layers import SCALES
 from course_lib.models.regression import SRCNN, VDSR, upscale
@@ -275,7 +275,7 @@ def test_regularizers_of_flat_images_have_values_slopes_and_proxes(name, dtype, 
         assert tau or name == "box" or torch.allclose(found, x, atol=1e-5)
 
 
-@pytest.mark.parametrize("metric", [psnr, ssim, sam])
+@pytest.mark.parametrize("metric", [psnr, ssim, gmsd, sam])
 def test_metrics_of_flat_images(metric, device):
     x = strange_images(torch.float64)
     for i in range(len(x)):
