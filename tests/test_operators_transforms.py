@@ -74,6 +74,17 @@ def test_wavelet_keeps_lengths_and_inverts(name):
     assert torch.equal(Wavelet(name, 0)(x), x)
 
 
+@pytest.mark.filterwarnings("ignore:Level value")
+@pytest.mark.parametrize("levels", [1, 2, 3])
+def test_wavelet_of_a_signal_is_that_of_pywavelets(levels):
+    """Every level works on the means of the one before, also where the image has one row or one column."""
+    x = noise(1, 1, 1, 24)
+    expected = pywt.wavedec(x[0, 0, 0].numpy(), "db2", mode="periodization", level=levels)
+    expected = torch.cat([torch.from_numpy(band) for band in expected])[None, None, None]
+    close(Wavelet("db2", levels)(x), expected, 1e-10)
+    close(Wavelet("db2", levels)(x.mT), expected.mT, 1e-10)
+
+
 def test_wavelet_of_a_signal_and_vanishing_moments():
     t = torch.linspace(0, 1, 64, dtype=F64)
     c = Wavelet("db4", 1)((t**3 - t)[None, None, None])
