@@ -107,10 +107,12 @@ class Mutant:
 
 
 def mutants(path):
-    """All mutants of a file."""
+    """All mutants of a file; a change that leaves the text as it was, as of two equal arguments swapped, is none."""
     pairs = ((p, new) for p in places(ast.parse(path.read_text(encoding="utf-8"))) for new in alternatives(p[3]))
     for index, ((*_, node, function), new) in enumerate(pairs):
         within = function and node.lineno >= function.body[0].lineno  # else a default, which no call is needed to see
         first = min(n.lineno for n in (function, *function.decorator_list)) if within else None
-        texts = (" ".join(ast.unparse(n).split())[:70] for n in (node, ast.fix_missing_locations(new)))
-        yield Mutant(path, index, node.lineno, first, " → ".join(texts))
+        before, after = (ast.unparse(n) for n in (node, ast.fix_missing_locations(new)))
+        if before != after:
+            change = " → ".join(" ".join(text.split())[:70] for text in (before, after))
+            yield Mutant(path, index, node.lineno, first, change)
