@@ -99,15 +99,28 @@ def reproduce(parser):
     parser.set_defaults(command=run)
 
 
-def couplings(parser):
-    """compare runs of `train glow --scale …` on validation images: bits/dim, and reconstructions"""
-    from course_lib.studies.couplings import compare_couplings
+def trial(parser):
+    """compare flows, formulations, starts and optimizers, one at a time; goes on where it was stopped"""
+    from course_lib.data import TASKS
+    from course_lib.studies import experiments
+    from course_lib.studies.trial import FORMULATIONS, STARTS, STEPS, run_trial
 
-    parser.add_argument("runs", nargs="+", metavar="RUN_FOLDER")
+    text = "folders of `train glow`, or names of weight files"
+    parser.add_argument("flows", nargs="+", metavar="FLOW", help=text)
     add_data(parser, "CelebA's aligned images", required=True)
-    parser.add_argument("--images", type=int, default=8, help="validation images (default: 8)")
-    add_out_and_cells(parser, FIGURES / "couplings.csv", "runs/couplings")
-    measuring(parser, lambda args: compare_couplings(args.runs, args.data, args.out, args.cells, args.images))
+    factors = {"formulations": FORMULATIONS, "starts": STARTS, "optimizers": STEPS, "tasks": TASKS}
+    for name, values in factors.items():
+        parser.add_argument(f"--{name}", nargs="+", choices=list(values), default=list(values))
+    parser.add_argument("--sigmas", nargs="+", type=float, choices=experiments.SIGMAS, default=[experiments.SIGMA])
+    parser.add_argument("--images", type=int, default=8, help="test images (default: 8)")
+    parser.add_argument("--validation", type=int, default=4, help="validation images (default: 4)")
+    add_out_and_cells(parser, FIGURES / "trial.csv", "runs/trial_cells")
+
+    def measure(args):
+        chosen = {name: getattr(args, name) for name in (*factors, "sigmas")}
+        return run_trial(args.flows, args.data, args.out, args.cells, args.images, args.validation, **chosen)
+
+    measuring(parser, measure)
 
 
 def domains(parser):
@@ -207,7 +220,7 @@ def tidy(parser):
 
 COMMANDS = {
     command.__name__: command
-    for command in (train, export, reproduce, couplings, domains, coverage, sweeps, figures, student, links, tidy)
+    for command in (train, export, reproduce, trial, domains, coverage, sweeps, figures, student, links, tidy)
 }
 
 

@@ -198,7 +198,7 @@ LINES = {
     "reproduce: weights": ("name: no weights", "reproduce", "--quick", "--weights", "none", "--cells", "new"),
     "reproduce: no cell": ("methods: expected", "reproduce", "--quick", "--methods", "bicubic", "--cells", "new"),
     "reproduce: sigmas": ("--sigmas", "reproduce", "--sigmas", "much"),
-    "couplings: no run": ("out: missing", "couplings", "missing", "--data", "faces", "--out", "new.csv"),
+    "trial: no flow": ("name: ", "trial", "missing", "--data", "faces", "--out", "new.csv"),
     "coverage: empty": ("folder: empty", "coverage", "--data", "empty", "--out", "new.csv"),
     "coverage: images": ("count: expected", "coverage", "--data", "faces", "--images", "0", "--out", "new.csv"),
     "domains: crops": ("most: expected", "domains", "--crops", "0", "--out", "new.csv", "--cells", "new"),

@@ -7,6 +7,7 @@ measured on test images.
 import math
 import time
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pandas as pd
@@ -77,22 +78,14 @@ class Experiment:
         wanted, grid = METHODS[method].start(sigma), METHODS[method].grid
         if len(self.validation) == 0:
             return wanted, {}
-        best = min(range(len(grid)), key=lambda i: abs(math.log(grid[i] / wanted)))
         scores = {}
 
         def score(i):
-            if i not in scores:
-                found, _, _ = self.estimate(task, method, sigma, grid[i], self.validation, 1_000_000)
-                scores[i] = psnr(found, self.validation).mean().item()
+            found, _, _ = self.estimate(task, method, sigma, grid[i], self.validation, 1_000_000)
+            scores[i] = psnr(found, self.validation).mean().item()
             return scores[i]
 
-        for stride in (2, 1):
-            while True:
-                near = [i for i in (best - stride, best, best + stride) if 0 <= i < len(grid)]
-                climbed = max(near, key=score)
-                if climbed == best:
-                    break
-                best = climbed
+        best = climb(grid, wanted, score)
         return grid[best], {grid[i]: round(scores[i], 3) for i in sorted(scores)}
 
     def measure(self, task, method, sigma):
@@ -106,6 +99,20 @@ class Experiment:
         record |= {"objective_mean": None if objective is None else objective.mean().item()}
         record |= {"seconds_per_image": seconds, "device": self.test.device.type}
         return record | {"psnr": scores.tolist(), "tuning": tuning}, None
+
+
+def climb(grid, start, score, strides=(2, 1)):
+    """The index of the value of a grid of positive numbers whose score(index) is largest: from the value nearest to
+    `start`, with each stride in turn, until both neighbours are worse. No score is computed twice."""
+    best, score = min(range(len(grid)), key=lambda i: abs(math.log(grid[i] / start))), cache(score)
+    for stride in strides:
+        while True:
+            near = [i for i in (best - stride, best, best + stride) if 0 <= i < len(grid)]
+            climbed = max(near, key=score)
+            if climbed == best:
+                break
+            best = climbed
+    return best
 
 
 def applicable(tasks, methods):

@@ -20,7 +20,6 @@ from course_lib.studies import FIGURES
 WRITTEN_BY = {
     "benchmarks": "python tests/benchmarks/run.py",
     "classroom": "python tests/benchmarks/classroom.py",
-    "couplings": "python -m course_lib couplings",
     "coverage": "python -m course_lib coverage",
     "lambda_sweep": "python -m course_lib sweeps",
     "mutation": "python tests/benchmarks/mutants.py",
@@ -30,6 +29,7 @@ WRITTEN_BY = {
     "phase_transition": "phase_transition.save_phase_transition()",
     "scores": "python -m course_lib reproduce",
     "solver_costs": "python tests/benchmarks/run.py solvers",
+    "trial": "python -m course_lib trial",
     "tuning": "python -m course_lib reproduce",
 }
 """The tables of `figures/`, and what writes them."""
