@@ -6,6 +6,7 @@ CASES = {check: (right answer, [(wrong answer, what its hint says), …])}.
 
 import importlib
 import io
+import math
 import pkgutil
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import torch
 
 from course_lib.lab import exercises
 from course_lib.lab.exercises import checking
+from course_lib.lab.exercises.checking import open_exercise
 
 
 def in_x(E, x, sign=-2.0):
@@ -95,6 +97,29 @@ CHECKS = {
 def test_every_check_has_its_cases():
     assert sorted(ALL) == sorted(CHECKS) and len(ALL) == len(CASES) + sum(len(m.CASES) for m in OTHERS)
     assert [name for name, (_, wrong) in ALL.items() if len(wrong) < 3] == []
+
+
+@pytest.mark.parametrize(
+    ("tiers", "score", "points", "words"),
+    [
+        ((1, 2, 4), 0.5, 0, "the next point is at 1 dB"),
+        ((1, 2, 4), 1, 1, "1 of 3 points. The next point is at 2 dB"),
+        ((1, 2, 4), 3.99, 2, "2 of 3 points. The next point is at 4 dB"),
+        ((1, 2, 4), 5, 3, "5 dB: 3 of 3 points. Well done"),
+        ((9, 5, 1), 10, 0, "the next point is at 9 dB"),
+        ((9, 5, 1), 5, 2, "The next point is at 1 dB"),
+        ((9, 5, 1), 0.3, 3, "3 of 3 points"),
+        ((1, 2, 4), math.nan, 0, "finite"),
+    ],
+)
+def test_an_open_exercise_gives_points_for_what_is_reached(tiers, score, points, words, capsys):
+    def described(answer):
+        """Well done."""
+        return answer
+
+    assert open_exercise(*tiers, unit=" dB")(described)(score) == points
+    shown = capsys.readouterr().out
+    assert words in shown and shown.startswith("✓" if points else "✗")
 
 
 @pytest.mark.parametrize("name", ALL)

@@ -159,6 +159,14 @@ def test_nbgrader_cells_have_their_roles(notebook):
     assert test.source == "assert exercises.check_two_means(my_answer)\nassert my_answer(1, 2) == 3"
 
 
+def test_an_open_exercise_has_three_points_and_partial_credit(notebook):
+    """nbgrader gives as many points as the last line of a test cell says."""
+    notebook.cells[-1].metadata["tags"].append("open")
+    notebook.cells[-1].source = SOLUTION.replace("(my_answer)", "(my_answer) >= 2")
+    _, _, test, *_ = nbgrader_version(notebook).cells
+    assert test.source == "int(exercises.check_two_means(my_answer))" and test.metadata.nbgrader.points == 3
+
+
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
 def test_each_notebook_has_its_versions(path):
     notebook = nbformat.read(path, 4)

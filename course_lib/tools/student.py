@@ -24,6 +24,11 @@ def checks_of(source):
     return re.findall(r"exercises\.(check_\w+)\(", source)
 
 
+def called_as(name, source):
+    """The call of a check in a cell, as it is written there."""
+    return re.search(rf"exercises\.{name}\(.*\)", source).group()
+
+
 def exercise_pairs(notebook):
     """[(stub cell, solution cell), …] of a notebook. ValueError where a solution has not exactly one stub before it."""
     pairs, stubs = [], []
@@ -109,15 +114,20 @@ def graded(cell, name, **role):
 
 def nbgrader_version(notebook):
     """The notebook as nbgrader's source: each exercise an answer cell with its solution marked, and a locked test cell
-    of one point, which asserts the check. `nbgrader generate_assignment` makes the students' version of it."""
+    of one point, which asserts the check. That of an open exercise, whose solution is tagged `open`, has three points:
+    its last line is their number, which nbgrader takes as partial credit. `nbgrader generate_assignment` makes the
+    students' version of it."""
     mine, pairs = student_version(notebook), exercise_pairs(notebook)
     for stub, solution in pairs:
         (name,) = set(checks_of(solution.source))
         at = next(i for i, cell in enumerate(mine.cells) if name in checks_of(cell.source))
         answer = nbformat.v4.new_code_cell(answer_source(stub.source, solution.source), id=f"{name[6:40]}-answer")
         tests = [lines for node, lines in statements(solution.source) if isinstance(node, ast.Assert)]
+        is_open = has_tag(solution, "open")
+        if is_open:
+            tests = [f"int({called_as(name, solution.source)})"]
         test = nbformat.v4.new_code_cell("\n".join(tests), id=f"{name[6:40]}-test")
-        role = {"grade": True, "locked": True, "points": 1}
+        role = {"grade": True, "locked": True, "points": 3 if is_open else 1}
         mine.cells[at : at + 1] = [graded(answer, name, solution=True), graded(test, f"{name}_test", **role)]
     return mine
 

@@ -20,7 +20,8 @@ class Wrong(Exception):
 
 
 class Verdict(int):
-    """1 for right, 0 for wrong: a truth value that a notebook does not print again below the line of the check."""
+    """1 for right, 0 for wrong, 1 to 3 points for an open exercise: a number that a notebook does not print again below
+    the line of the check."""
 
     def _ipython_display_(self):
         """Show nothing."""
@@ -45,21 +46,57 @@ def expect(condition, hint):
 def exercise(function):
     """Turn a function that raises `Wrong` into a check that prints a line and returns whether the answer is right."""
 
+    def judge(answer):
+        function(answer)
+        return 1, function.__doc__.splitlines()[0]
+
+    return checked(function, judge)
+
+
+def open_exercise(*tiers, unit=""):
+    """Turn a function that gives an answer's score, or raises `Wrong`, into a check that returns the points, 0 to 3.
+
+    Args:
+        tiers: the least score for one point, for two and for three: rising, or falling where a small score is good.
+        unit: of the score, as it is printed: `" dB"`.
+    """
+    sign = 1 if tiers[-1] > tiers[0] else -1
+
+    def decorate(function):
+        def judge(answer):
+            score = number(function(answer), "the score")
+            points = sum(sign * score >= sign * tier for tier in tiers)
+            missing = f"the next point is at {tiers[min(points, 2)]:g}{unit}."
+            expect(points > 0, f"{score:.3g}{unit}: {missing}")
+            rest = "" if points == len(tiers) else f" {missing[0].upper()}{missing[1:]}"
+            return (
+                points,
+                f"{score:.3g}{unit}: {points} of {len(tiers)} points.{rest} {function.__doc__.splitlines()[0]}",
+            )
+
+        return checked(function, judge)
+
+    return decorate
+
+
+def checked(function, judge):
+    """The check that `judge(answer)` = (points, what to print for them) amounts to."""
+
     @functools.wraps(function)
-    def checked(answer):
+    def check(answer):
         try:
             expect(not any(answer is blank for blank in BLANK), "not answered yet: replace the `...`.")
-            function(answer)
+            points, line = judge(answer)
         except Wrong as wrong:
             say(f"✗ {wrong}")
-            return Verdict(False)
+            return Verdict(0)
         except Exception as error:
             say(f"✗ your code stopped with {type(error).__name__}: {error}")
-            return Verdict(False)
-        say(f"✓ {function.__doc__.splitlines()[0]}")
-        return Verdict(True)
+            return Verdict(0)
+        say(f"✓ {line}")
+        return Verdict(points)
 
-    return checked
+    return check
 
 
 def handed_out(value):
