@@ -272,6 +272,16 @@ def test_the_face_is_the_astronaut():
     assert (face() - small).abs().mean() < 0.01
 
 
+def test_the_admiral_is_another_face_in_the_same_frame():
+    """The glasses (dark) stand where `FRAME` puts the eyes, at half the height; the sky, to the right, is blue."""
+    x, centre = face("admiral"), slice(24, 40)
+    assert x.shape == (1, 3, 64, 64) and (x - face()).abs().mean() > 0.05
+    assert x[0, :, 28:36, 14:24].mean() < x[0, :, 40:46, centre].mean()
+    assert x[0, 2, :, 60:].mean() > x[0, 0, :, 60:].mean() + 0.1
+    with pytest.raises(ValueError, match="name: expected astronaut or admiral"):
+        face("cat")
+
+
 def test_no_photograph_is_in_two_splits():
     names = [name for split in PHOTOGRAPH_SPLITS.values() for name in split]
     assert len(names) == len(set(names))

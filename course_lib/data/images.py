@@ -14,6 +14,7 @@ import numpy as np
 import skimage.data
 import torch
 import torch.nn.functional as F
+from matplotlib.cbook import get_sample_data
 from PIL import Image, ImageOps
 
 from course_lib.common import check, check_count, check_images, check_range, progress, replacing
@@ -284,9 +285,15 @@ def photograph(name, size=64):
     return to_float(torch.from_numpy(np.array(image)).permute(2, 0, 1))[None]
 
 
-def face():
-    """The real face of the notebooks: the astronaut Eileen Collins (NASA), [1, 3, 64, 64], in the frame of training."""
-    return photograph("astronaut")
+def face(name="astronaut"):
+    """A real face of the notebooks, [1, 3, 64, 64], in the frame of training: the astronaut Eileen Collins (NASA), or the
+    `admiral` Grace Hopper (US Navy; Matplotlib ships the picture). Both pictures are in the public domain."""
+    check(name in ("astronaut", "admiral"), "name", "astronaut or admiral", repr(name))
+    if name == "astronaut":
+        return photograph(name)
+    with Image.open(get_sample_data("grace_hopper.jpg", asfileobj=False)) as image:
+        square = image.convert("RGB").resize((64, 64), Image.Resampling.BICUBIC, box=(107, 26, 425, 344))
+    return to_float(torch.from_numpy(np.array(square)).permute(2, 0, 1))[None]
 
 
 def grey_faces():
