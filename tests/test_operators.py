@@ -125,6 +125,31 @@ def assert_adjoint(A, x, y):
     assert abs(left - right) <= 1e-10 * A(x).norm() * y.norm() + 1e-300
 
 
+DIAGONAL = ["identity", "mask", "mask_weighted", "mask_square", "downsample2", "downsample3", "scaled", "dct"]
+DIAGONAL += ["subsample", "subsampled", "subsampled_wavelet", "wavelet_haar", "wavelet_db4"]
+DIAGONAL += ["wavelet_of_signals", "shift", "compose_orthonormal"]
+"""Operators that know A Aᵀ to be diagonal, which gives norm and prox in closed form."""
+
+
+@pytest.mark.parametrize("name", REGISTRY)
+def test_what_an_operator_knows_of_its_gram_matrix(name):
+    make, shape = REGISTRY[name]
+    A = make(*shape)
+    assert (A.gram_diagonal is not None) == (name in DIAGONAL)
+    if name in DIAGONAL:
+        y = noise(*A(noise(2, *shape)).shape)
+        close(A(A.T(y)), A.gram_diagonal * y)
+
+
+def test_a_network_that_holds_a_scanner_is_saved_without_its_matrix():
+    assert not Radon(6, [10, 70]).state_dict()
+
+
+def test_downsampling_by_one_is_the_identity():
+    x = noise(1, 2, 3, 5)
+    assert torch.equal(Downsample(1)(x), x)
+
+
 @pytest.mark.parametrize("device", DEVICES)
 def test_adjoint(case, device):
     A, shape = case

@@ -286,7 +286,7 @@ def photograph(name, size=64):
 
 
 def face(name="astronaut"):
-    """A real face of the notebooks, [1, 3, 64, 64], in the frame of training: the astronaut Eileen Collins (NASA), or the
+    """A real face of the notebooks, [1, 3, 64, 64], framed as for training: the astronaut Eileen Collins (NASA), or the
     `admiral` Grace Hopper (US Navy; Matplotlib ships the picture). Both pictures are in the public domain."""
     check(name in ("astronaut", "admiral"), "name", "astronaut or admiral", repr(name))
     if name == "astronaut":
