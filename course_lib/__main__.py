@@ -178,6 +178,18 @@ def figures(parser):
     parser.set_defaults(command=run)
 
 
+def cards(parser):
+    """stamp what recipes, notebooks and methods say of each trained network into its card, beside the weights"""
+    from course_lib.common import write_text
+    from course_lib.studies.cards import CARDS, stamp
+
+    def run(args):
+        write_text(CARDS, stamp(CARDS.read_text(encoding="utf-8"), NOTEBOOKS))
+        print(CARDS)
+
+    parser.set_defaults(command=run)
+
+
 def student(parser):
     """write every notebook without solutions and outputs"""
     from course_lib.tools.student import nbgrader_version, student_version, write_versions
@@ -220,7 +232,7 @@ def tidy(parser):
 
 COMMANDS = {
     command.__name__: command
-    for command in (train, export, reproduce, trial, domains, coverage, sweeps, figures, student, links, tidy)
+    for command in (train, export, reproduce, trial, domains, coverage, sweeps, figures, cards, student, links, tidy)
 }
 
 

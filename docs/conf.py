@@ -10,6 +10,7 @@ author = "the authors of the course"
 extensions = ["myst_nb", "sphinx.ext.mathjax"]
 root_doc = "docs/index"
 include_patterns = ["docs/index.md", "notebooks/*.ipynb", "notebooks/TEACHING.md", "figures/scores.md"]
+include_patterns += ["course_lib/models/trained/README.md"]
 nb_execution_mode = "off"
 # A picture that a widget shows without a kernel is its plain PNG.
 nb_mime_priority_overrides = [("html", "application/vnd.jupyter.widget-view+json", None)]

@@ -14,10 +14,11 @@ import nbformat
 import pytest
 
 from course_lib.__main__ import main
+from course_lib.studies.cards import CARDS
 from course_lib.tools.links import BOOTSTRAP, ROOT, badges, bootstrap, repository, stamp, stamp_all
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
-PAGES = sorted([*NOTEBOOKS, *ROOT.glob("*.md"), *(ROOT / "notebooks").glob("*.md")])
+PAGES = sorted([*NOTEBOOKS, *ROOT.glob("*.md"), *(ROOT / "notebooks").glob("*.md"), CARDS])
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -154,4 +155,4 @@ def test_the_bootstrap_installs_the_course_in_a_bare_environment(tmp_path):
     installed = {line.removeprefix("file ") for line in run.stdout.splitlines() if line.startswith("file ")}
     tables = {f"figures/{name}" for name in parts("figures", "*.csv", "*.json", "*.jpg")}
     assert len(tables) > 300
-    assert installed == parts("course_lib", "*.py", "*.json", "*.safetensors") | tables
+    assert installed == parts("course_lib", "*.py", "*.json", "*.safetensors", "*.md") | tables
