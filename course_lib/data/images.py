@@ -14,7 +14,6 @@ import numpy as np
 import skimage.data
 import torch
 import torch.nn.functional as F
-from matplotlib.cbook import get_sample_data
 from PIL import Image, ImageOps
 
 from course_lib.common import check, check_count, check_images, check_range, progress, replacing
@@ -291,6 +290,8 @@ def face(name="astronaut"):
     check(name in ("astronaut", "admiral"), "name", "astronaut or admiral", repr(name))
     if name == "astronaut":
         return photograph(name)
+    from matplotlib.cbook import get_sample_data  # here, as data alone need nothing that draws
+
     with Image.open(get_sample_data("grace_hopper.jpg", asfileobj=False)) as image:
         square = image.convert("RGB").resize((64, 64), Image.Resampling.BICUBIC, box=(107, 26, 425, 344))
     return to_float(torch.from_numpy(np.array(square)).permute(2, 0, 1))[None]
