@@ -245,7 +245,8 @@ class Schematic:
         points, color = points[outside], COLORS.get(color, color)
         style = {"arrowstyle": "-|>,head_length=0.5,head_width=0.22", "mutation_scale": 12, "shrinkA": 0, "shrinkB": 0}
         line = {"linewidth": 1.6, "color": color, "joinstyle": "miter", "zorder": 1}
-        self.axis.add_patch(FancyArrowPatch(path=Path(points), **style, **line))
+        path = points if bend or start is end else points[[0, -1]]  # along many points a straight line gets specks
+        self.axis.add_patch(FancyArrowPatch(path=Path(path), **style, **line))
         if not label:
             return
         middle = len(points) // 2

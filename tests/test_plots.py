@@ -59,9 +59,15 @@ def within(inner, outer):
     return min(inner[0] - outer[0], inner[1] - outer[1], outer[2] - inner[2], outer[3] - inner[3])
 
 
-def arrow_points(schematic):
-    """The points [N, 2] of the last arrow."""
+def arrow_path(schematic):
+    """The vertices of the last arrow."""
     return [patch for patch in schematic.axis.patches if isinstance(patch, FancyArrowPatch)][-1]._path_original.vertices
+
+
+def arrow_points(schematic):
+    """The points [N, 2] of the last arrow; those on the way of a straight one, too."""
+    path = arrow_path(schematic)
+    return np.linspace(path[0], path[-1], 101) if len(path) == 2 else path
 
 
 @pytest.mark.parametrize(
@@ -116,6 +122,15 @@ def test_an_arrow_bends_to_the_side_that_it_is_told():
         s.arrow(a, b, bend=bend)
         middle = arrow_points(s)[len(arrow_points(s)) // 2]
         assert np.allclose(middle, (2.5, 1.5 + 3 * bend), atol=0.02)
+
+
+def test_a_straight_arrow_is_one_line_and_a_bent_one_is_not():
+    s = plots.Schematic(5, 3)
+    a, b = s.box("a", at=(1, 1.5)), s.box("b", at=(4, 1.5))
+    s.arrow(a, b)
+    assert len(arrow_path(s)) == 2
+    s.arrow(a, b, bend=0.1)
+    assert len(arrow_path(s)) > 50
 
 
 def test_a_loop_stands_on_its_node():
