@@ -1,41 +1,73 @@
 """The checks of notebook 05 tell right from blank from typical wrong answers, and name the mistake."""
 
+import pytest
 import torch
+from scipy import ndimage
 
-from course_lib.regularizers import gradient, gradient_adjoint
-
-
-def svd(x):
-    return torch.linalg.svd(x.flatten(2), full_matrices=False)
+from course_lib.lab.exercises import spectral_imaging as exercises
+from course_lib.lab.exercises.checking import Wrong
 
 
-def low_rank(x, k):
-    U, s, Vh = svd(x)
-    return ((U[:, :, :k] * s[:, None, :k]) @ Vh[:, :k]).reshape(x.shape)
+def svd(y):
+    return torch.linalg.svd(y[0].flatten(1), full_matrices=False)
 
 
-def last_values(x, k):
-    U, s, Vh = svd(x)
-    return ((U[:, :, -k:] * s[:, None, -k:]) @ Vh[:, -k:]).reshape(x.shape)
+def terms(y, kept):
+    """The terms of the SVD that `kept`, of the singular values, names."""
+    U, s, Vh = svd(y)
+    return ((U * (s * kept(s))) @ Vh).reshape(y.shape)
 
 
-def without_values(x, k):
-    U, _, Vh = svd(x)
-    return (U[:, :, :k] @ Vh[:, :k]).reshape(x.shape)
+def ceiling(y, dose):
+    variance = y[0].flatten(1) / dose
+    return variance.sum(1).max().sqrt() + variance.sum(0).max().sqrt()
 
 
-def centred(x, k):
-    mean = x.mean((2, 3), keepdim=True)
-    return mean + low_rank(x - mean, k)
+def first(k):
+    return lambda y, dose: terms(y, lambda s: torch.arange(len(s)) < k)
 
 
-def pooled(x, k):
-    one = x.transpose(0, 1).reshape(1, x.shape[1], -1, 1)
-    return low_rank(one, k).reshape(x.shape[1], len(x), *x.shape[2:]).transpose(0, 1)
+def without_values(y, dose):
+    U, s, Vh = svd(y)
+    return ((U * (s > ceiling(y, dose))) @ Vh).reshape(y.shape)
 
 
-def smooth(c):
-    return gradient_adjoint(gradient(c))
+def centred(y, dose):
+    mean = y.mean((2, 3), keepdim=True)
+    k = int((svd(y)[1] > ceiling(y, dose)).sum())
+    return mean + terms(y - mean, lambda s: torch.arange(len(s)) < k)
+
+
+def denoised(y, dose):
+    return terms(y, lambda s: s > ceiling(y, dose))
+
+
+def scan(pixels):
+    """An answer that visits every so many pixels in row and column, and gives each the spectrum of the nearest."""
+
+    def cube(measure):
+        mask = torch.zeros(64, 64, dtype=torch.bool)
+        mask[pixels // 2 :: pixels, pixels // 2 :: pixels] = True
+        y = measure(mask)
+        i, j = ndimage.distance_transform_edt(~mask.numpy(), return_distances=False, return_indices=True)
+        return y[:, :, i, j]
+
+    return cube
+
+
+def even(measure):
+    """A grid of pixels with the smooth maps of the check's own reconstruction."""
+    places = ((torch.arange(20) + 0.5) * 64 / 20).long()
+    mask = torch.zeros(64, 64, dtype=torch.bool)
+    mask[places[:, None], places] = True
+    return smooth(measure(mask), mask)
+
+
+def smooth(y, mask):
+    H = svd(y[:, :, mask][..., None])[0][:, :4]
+    response = exercises.SpectralResponse
+    system = lambda c: mask * c + 0.03 * exercises.gradient_adjoint(exercises.gradient(c))  # noqa: E731
+    return response(H)(exercises.conjugate_gradient(system, response(H.T)(y), steps=300, tolerance=1e-4).x)
 
 
 CASES = {
@@ -55,37 +87,67 @@ CASES = {
         ],
     ),
     "check_low_rank": (
-        low_rank,
+        denoised,
         [
-            (last_values, "last k"),
+            (first(4), "rank 4"),
+            (first(2), "your result has rank 2"),
+            (lambda y, dose: terms(y, lambda s: s > dose**0.5 * ceiling(y, dose)), "rank 1"),
+            (lambda y, dose: terms(y, lambda s: s > dose * ceiling(y, dose)), "everything was removed"),
+            (lambda y, dose: terms(y, lambda s: s > 0), "nothing was removed"),
+            (lambda y, dose: terms(y, lambda s: s < ceiling(y, dose)), "stand above"),
             (without_values, "singular values are missing"),
             (centred, "mean spectrum"),
-            (pooled, "in one matrix"),
-            (lambda x, k: x, "nothing was removed"),
-            (lambda x, k: low_rank(x, k).flatten(2), "shape of x"),
-            (lambda x, k: low_rank(x, k + 1), "its rank is 3"),
-            (lambda x, k: 0.9 * low_rank(x, k), "nearer"),
-            (lambda x, k: x[:, :k], "shape"),
+            (lambda y, dose: denoised(y, dose).flatten(2), "shape of y"),
+            (lambda y, dose: 0.9 * denoised(y, dose), "nearer"),
+            (lambda y, dose: y[:, :3], "shape"),
         ],
     ),
     "check_missing_spectrum": (
         "zero",
         [("mean", "pay"), ("material", "permute"), ("noise", "choose one")],
     ),
-    "check_fusion_system": (
-        lambda c, C, G, w, lam: C.T(C(c)) + w * G.T(G(c)) + lam * smooth(c),
+    "check_sampling": (
+        even,
         [
-            (lambda c, C, G, w, lam: C.T(C(c)) + w * G.T(G(c)), "smoothness is missing"),
-            (lambda c, C, G, w, lam: C.T(C(c)) + w * G.T(G(c)) + smooth(c), "λ is missing"),
-            (lambda c, C, G, w, lam: C.T(C(c)) + w * G.T(G(c)) - lam * smooth(c), "sign"),
-            (lambda c, C, G, w, lam: C.T(C(c)) + G.T(G(c)) + lam * smooth(c), "w is missing"),
-            (lambda c, C, G, w, lam: w * C.T(C(c)) + G.T(G(c)) + lam * smooth(c), "not to the cube"),
-            (lambda c, C, G, w, lam: C.T(C(c)) + lam * smooth(c), "images are missing"),
-            (lambda c, C, G, w, lam: w * G.T(G(c)) + lam * smooth(c), "cube is missing"),
-            (lambda c, C, G, w, lam: C.T(C(c)) + w**2 * G.T(G(c)) + lam * smooth(c), "not w²"),
-            (lambda c, C, G, w, lam: C.T(C(c)) + w * G.T(G(c)) + lam * c, "makes c small"),
-            (lambda c, C, G, w, lam: 2 * (C.T(C(c)) + w * G.T(G(c)) + lam * smooth(c)), "differs"),
-            (lambda c, C, G, w, lam: C(c), "shape"),
+            (scan(2), "1024 pixels"),
+            (scan(4), "next point is at 1 dB"),
+            (lambda measure: measure(torch.zeros(64, 64)), "next point is at 1 dB"),
+            (lambda measure: measure(torch.ones(64, 64)), "4096 pixels"),
+            (lambda measure: scan(4)(measure)[0], "shape"),
+            (lambda measure: scan(4)(measure) / 0, "NaN or infinity"),
+        ],
+    ),
+    "check_unseen": (
+        lambda K, m, n, f: (K - m) * (n**2 - (n // f) ** 2),
+        [
+            (lambda K, m, n, f: K * n**2 - m * n**2 - K * (n // f) ** 2, "neither"),
+            (lambda K, m, n, f: (K - m) * n**2, "what the images leave open"),
+            (lambda K, m, n, f: K * (n**2 - (n // f) ** 2), "what the cube leaves open"),
+            (lambda K, m, n, f: m * (n**2 - (n // f) ** 2), "does see"),
+            (lambda K, m, n, f: (K - m) * (n // f) ** 2, "*does* see"),
+            (lambda K, m, n, f: n**2 - (n // f) ** 2, "one map"),
+            (lambda K, m, n, f: (K - m) * (n**2 - n // f), "a side"),
+            (lambda K, m, n, f: 0, "another number"),
+            (lambda K, m, n, f: "none", "one number"),
         ],
     ),
 }
+
+
+def test_the_microscope_counts_each_pixel_once():
+    measure, x = exercises.microscope(0)
+    mask = torch.zeros(64, 64, dtype=torch.bool)
+    mask[:5] = True
+    first = measure(mask)
+    assert x.shape == first.shape == (1, 100, 64, 64) and not first[:, :, 5:].any() and first[:, :, :5].any()
+    mask[5] = True
+    assert torch.equal(measure(mask)[:, :, :5], first[:, :, :5]) and exercises.BUDGET == 410 > mask.sum()
+    with pytest.raises(Wrong, match="448 pixels"):
+        measure(torch.arange(64)[:, None].expand(64, 64) < 7)
+    assert measure(torch.zeros(64, 64)).any((0, 1)).sum() == 384, "what was refused has not been visited"
+
+
+def test_a_random_scan_gains_nothing_on_itself(capsys):
+    assert exercises.check_sampling(exercises.random_scan) == 0
+    assert "✗ 0 dB" in capsys.readouterr().out
+    assert exercises.check_sampling(even) == 1

@@ -2,10 +2,23 @@
 
 import torch
 
+from course_lib.data.spectra import poisson_counts, spectrum_image
 from course_lib.lab.exercises import normal, uniform
-from course_lib.lab.exercises.checking import call, chosen, compare, exercise, expect, number, several, tensor_like
-from course_lib.operators import Blur, SpectralResponse, Subsample
+from course_lib.lab.exercises.checking import (
+    call,
+    chosen,
+    compare,
+    exercise,
+    expect,
+    number,
+    open_exercise,
+    several,
+    tensor_like,
+)
+from course_lib.metrics import psnr
+from course_lib.operators import SpectralResponse
 from course_lib.regularizers import gradient, gradient_adjoint
+from course_lib.solvers import conjugate_gradient
 
 
 @exercise
@@ -26,35 +39,37 @@ def check_ranks(answer):
     expect(noisy == 100, "noisy: 4096 columns of independent noise span all that 100 bands allow.")
 
 
-def truncated(matrix, k=2):
-    """The first k singular values and vectors of a matrix, or of each of a batch."""
+def truncated(matrix, k):
+    """The matrix of rank k that is nearest to a matrix: the first k terms of its singular value decomposition."""
     U, s, Vh = torch.linalg.svd(matrix, full_matrices=False)
-    return (U[..., :k] * s[..., None, :k]) @ Vh[..., :k, :]
+    return (U[:, :k] * s[:k]) @ Vh[:k]
 
 
 @exercise
 def check_low_rank(answer):
-    """Right: the first k singular vectors of each cube, and nothing else, is the nearest cube of rank k."""
-    x = normal(2, 5, 3, 4) + 1
-    value, flat = call(answer, x, 2), x.flatten(2)
-    U, s, Vh = torch.linalg.svd(flat, full_matrices=False)
-    matrix = truncated(flat)
-    is_matrix = torch.is_tensor(value) and value.shape == matrix.shape
-    expect(not is_matrix, "that is the matrix: give it the shape of x again.")
-    tensor_like(value, x, "the cube of rank k")
-    mean = x.flatten(2).mean(2, keepdim=True)
-    pooled = truncated(x.transpose(0, 1).flatten(1)).reshape(5, 2, 12).transpose(0, 1)
-    last = (U[:, :, -2:] * s[:, None, -2:]) @ Vh[:, -2:]
-    wrong = {
-        "those are the last k singular values; the first ones are the largest.": last,
-        "the singular values are missing: U diag(s) Vᵀ.": U[:, :, :2] @ Vh[:, :2],
-        "you took the mean spectrum off first, and added it again: the rank is k + 1.": mean + truncated(flat - mean),
-        "all cubes of the batch in one matrix: each has an SVD of its own, x.flatten(2) is [B, bands, pixels].": pooled,
-        "nothing was removed: keep k columns of U, k values of s, and k rows of Vᵀ.": flat,
-    }
-    rank = int(torch.linalg.matrix_rank(value[0].flatten(1)))
-    hint = "its rank is right, but another cube of rank k is nearer to x."
-    compare(value.flatten(2), matrix, wrong, hint if rank <= 2 else f"for k = 2 its rank is {rank}.")
+    """Right: the terms of the SVD that stand above the noise, as many as there are materials, and nothing else."""
+    for materials, dose in ((2, 500), (3, 4000)):
+        S, B = uniform(30, materials, seed=materials), normal(materials, 20 * 15, seed=1).mul(2).softmax(0)
+        x = (S @ B).reshape(1, 30, 20, 15)
+        y = poisson_counts(x, dose, generator=2)
+        value, Y = call(answer, y, dose), y[0].flatten(1)
+        U, _, Vh = torch.linalg.svd(Y, full_matrices=False)
+        is_matrix = torch.is_tensor(value) and value.shape in (Y.shape, Y[None].shape)
+        expect(not is_matrix, "that is the matrix: give it the shape of y again.")
+        tensor_like(value, y, "the denoised cube")
+        mean = Y.mean(1, keepdim=True)
+        wrong = {
+            "the singular values are missing: U diag(s) Vᵀ.": U[:, :materials] @ Vh[:materials],
+            "you took the mean spectrum off first, and added it again.": [
+                mean + truncated(Y - mean, k) for k in (materials - 1, materials)
+            ],
+            "nothing was removed.": Y,
+            "everything was removed: is the ceiling in the unit of y, whose variance is about y / dose?": 0 * Y,
+        }
+        rank = int(torch.linalg.matrix_rank(value[0].flatten(1), rtol=1e-9))
+        above = f"of the singular values of this cube {materials} stand above the noise; your result has rank {rank}."
+        hint = "its rank is right, but another cube of this rank is nearer to y." if rank == materials else above
+        compare(value[0].flatten(1), truncated(Y, materials), wrong, hint)
 
 
 @exercise
@@ -68,25 +83,77 @@ def check_missing_spectrum(answer):
     chosen(answer, "zero", hints)
 
 
+BUDGET = 410
+"""Pixels that `microscope` lets one visit: a tenth of 64 × 64."""
+
+
+def microscope(specimen):
+    """(measure, x): a scan that you steer, and the cube [1, 100, 64, 64] that it looks at.
+
+    `measure(mask)`, mask [64, 64] of True and False, visits pixels, and returns the counts of all pixels visited up to
+    then, 0 in the others. It may be called again and again, until `BUDGET` pixels have been visited; visiting one anew
+    costs nothing and gives the same counts. `specimen` is a seed.
+    """
+    x = spectrum_image(64, 100, generator=specimen, dtype=torch.float64).cube
+    counted = poisson_counts(x, 200, generator=specimen)
+    visited = torch.zeros(64, 64, dtype=torch.bool)
+
+    def measure(mask):
+        nonlocal visited
+        mask = torch.as_tensor(mask).reshape(64, 64).bool()
+        total = int((visited | mask).sum())
+        expect(total <= BUDGET, f"that makes {total} pixels; the specimen tolerates {BUDGET}.")
+        visited = visited | mask
+        return counted * visited
+
+    return measure, x
+
+
+def random_scan(measure):
+    """What is to be beaten: pixels at random, the subspace of their spectra, and Sobolev smoothness."""
+    mask = torch.zeros(64 * 64, dtype=torch.bool)
+    mask[torch.randperm(64 * 64, generator=torch.Generator().manual_seed(0))[:BUDGET]] = True
+    mask = mask.reshape(64, 64)
+    y = measure(mask)
+    H = torch.linalg.svd(y[0][:, mask], full_matrices=False)[0][:, :4]
+
+    def system(c):
+        return mask * c + 0.03 * gradient_adjoint(gradient(c))
+
+    run = conjugate_gradient(system, SpectralResponse(H.T)(y), steps=300, tolerance=1e-4)
+    return SpectralResponse(H)(run.x)
+
+
+@open_exercise(1, 2, 3, unit=" dB")
+def check_sampling(answer):
+    """That is the gain over random pixels, the mean of two specimens that you have not seen."""
+    gains = []
+    for specimen in (7, 8):
+        measure, x = microscope(specimen)
+        value = call(answer, measure)
+        tensor_like(value, x, "the cube")
+        gains.append(psnr(value, x).item() - psnr(random_scan(microscope(specimen)[0]), x).item())
+    return sum(gains) / 2
+
+
 @exercise
-def check_fusion_system(answer):
-    """Right: the gradient of the two data terms and of the smoothness, without its constant part."""
-    c = normal(2, 3, 4, 6, seed=1)
-    C = Subsample(2) @ Blur(uniform(3, 3, seed=2))
-    G = SpectralResponse(uniform(2, 3, seed=3))
-    w, lam = 0.6, 0.3
-    value = call(answer, c, C, G, w, lam)
-    cube, images, smooth = C.T(C(c)), G.T(G(c)), gradient_adjoint(gradient(c))
-    downhill = cube + w * images - lam * smooth
-    wrong = {
-        "the smoothness is missing: λ ∇ᵀ∇ c.": cube + w * images,
-        "λ is missing before ∇ᵀ∇ c.": cube + w * images + smooth,
-        "the sign of the smoothness: `gradient_adjoint(gradient(c))` is ∇ᵀ∇ c already, minus the Laplacian.": downhill,
-        "w is missing: it weighs the images.": cube + images + lam * smooth,
-        "w belongs to the images, not to the cube.": w * cube + images + lam * smooth,
-        "the images are missing: w GᵀG c.": cube + lam * smooth,
-        "the cube is missing: CᵀC c.": w * images + lam * smooth,
-        "the derivative of w ½‖G c − y‖² has w, not w².": cube + w**2 * images + lam * smooth,
-        "that is λ c, which makes c small; ∇ᵀ∇ c makes it smooth.": cube + w * images + lam * c,
-    }
-    compare(value, cube + w * images + lam * smooth, wrong, "expected CᵀC c + w GᵀG c + λ ∇ᵀ∇ c; yours differs.")
+def check_unseen(answer):
+    """Right: (K − m) (n² − (n / f)²): maps that no filter sees, without what is left of them in the large pixels."""
+    for K, m, n, f in ((4, 3, 96, 4), (6, 2, 40, 5)):
+        value = number(call(answer, K, m, n, f), "the number of dimensions")
+        small, large = n**2, (n // f) ** 2
+        wrong = {
+            "you counted equations and took them off the unknowns. But the images tell again what the cube has told:"
+            " count what *neither* sees.": (K - m) * small - K * large,
+            "that is what the images leave open. In the large pixels the spectrometer sees all K maps.": (K - m)
+            * small,
+            "that is what the cube leaves open. The camera sees m combinations of the maps in each pixel.": K
+            * (small - large),
+            "those are the combinations that the camera does see; count those that it does not.": m * (small - large),
+            "that is what the spectrometer *does* see of the maps that the camera misses.": (K - m) * large,
+            "that is for one map; how many combinations of K maps does the camera miss?": small - large,
+            "the spectrometer has (n / f)² pixels: n / f a side.": (K - m) * (small - n // f),
+        }
+        compare(
+            value, (K - m) * (small - large), wrong, f"for K = {K}, m = {m}, n = {n}, f = {f} it is another number."
+        )
