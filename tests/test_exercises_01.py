@@ -1,13 +1,47 @@
 """The checks of notebook 01 tell right from blank from typical wrong answers, and name the mistake."""
 
+import torch
 import torch.nn.functional as F
+
+from course_lib.lab.exercises import inverse_problems as exercises
 
 
 def pad(y, left, right):
     return F.pad(y, (left, right))
 
 
+def copied(y, s):
+    return y.repeat_interleave(s, 2).repeat_interleave(s, 3)
+
+
+def in_corners(y, s):
+    x = torch.zeros(*y.shape[:2], s * y.shape[2], s * y.shape[3], dtype=y.dtype)
+    x[..., ::s, ::s] = y
+    return x
+
+
+def seen(A, x):
+    return A.T(A(x)) / A.gram_diagonal
+
+
+CLICK = [1] + 23 * [0]
+BARKER = [1, 1, 1, 1, 1, 0, 0, 1, 1, 0, 1, 0, 1] + 11 * [0]
+BEST = [1, 1, 1, 0, 0, 1, 0, 0, 0, 1, 1, 0, 1, 0, 1, 0, 1, 1, 0, 0, 1, 0, 1, 1]
+FAIR = [1, 1, 0, 0, 0, 1, 1, 0, 0, 1, 1, 0, 1, 1, 0, 1, 0, 1, 0, 1, 1, 1, 1, 1]
+
 CASES = {
+    "check_block_adjoint": (
+        lambda y, s: copied(y, s) / s**2,
+        [
+            (copied, "the weight: each pixel"),
+            (lambda y, s: copied(y, s) / s, "s × s"),
+            (lambda y, s: copied(y, s) * s**2, "do not multiply"),
+            (lambda y, s: y.repeat(1, 1, s, s) / s**2, "whole picture"),
+            (in_corners, "only one pixel"),
+            (lambda y, s: copied(y, s) / s**3, "column j"),
+            (lambda y, s: y / s**2, "shape"),
+        ],
+    ),
     "check_difference_adjoint": (
         lambda y: pad(y[..., :-1], 1, 0) - pad(y[..., :-1], 0, 1),
         [
@@ -48,17 +82,41 @@ CASES = {
             (lambda s, sigma: sigma / s, "one number"),
         ],
     ),
-    "check_null_part": (
-        lambda A, x: x - A.T(A(x)) / A.gram_diagonal,
+    "check_shutter": (
+        BEST,
         [
-            (lambda A, x: A.T(A(x)) / A.gram_diagonal, "Subtract it"),
-            (lambda A, x: A.T(A(x)), "divide by A.gram_diagonal"),
-            (lambda A, x: x - A.T(A(x)), "A of it is not 0"),
-            (lambda A, x: x - A.gram_diagonal * A.T(A(x)), "multiplied"),
-            (lambda A, x: A.T(A(x)) / A.gram_diagonal - x, "sign"),
-            (lambda A, x: x - x.mean(), "not what A sees"),
-            (lambda A, x: A(x), "shape"),
-            (lambda A, x: x - 4 * A.T(A(x)), "only"),
+            (24 * [1], "erases"),
+            (CLICK, "the next point is at 20"),
+            ([1, 0], "got 2"),
+            (24 * [0.5], "open or shut"),
+            ("110", "24 numbers"),
+            (lambda: CLICK, "not a function"),
+        ],
+    ),
+    "check_twin": (
+        lambda A, x, u: u + seen(A, x - u),
+        [
+            (lambda A, x, u: u + A.T(A(x) - A(u)), "not yet A⁺"),
+            (lambda A, x, u: u + A.gram_diagonal * A.T(A(x) - A(u)), "multiplied"),
+            (lambda A, x, u: u - seen(A, x - u), "sign"),
+            (lambda A, x, u: seen(A, x), "nothing of u"),
+            (lambda A, x, u: u - seen(A, u), "lacks"),
+            (lambda A, x, u: x + seen(A, u - x), "exchanged"),
+            (lambda A, x, u: x, "x itself"),
+            (lambda A, x, u: u, "is not A x"),
+            (lambda A, x, u: A(x), "shape"),
+            (lambda A, x, u: u + 4 * A.T(A(x) - A(u)), "only"),
         ],
     ),
 }
+
+
+def test_the_points_of_a_shutter():
+    assert [exercises.check_shutter(code) for code in (CLICK, 4 * [1, 1, 0, 1, 0, 0], BARKER, FAIR, BEST)] == [
+        0,
+        0,
+        1,
+        3,
+        3,
+    ]
+    assert exercises.check_shutter(torch.tensor(FAIR, dtype=torch.bool)) == 3

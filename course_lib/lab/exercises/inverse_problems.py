@@ -4,8 +4,39 @@ import torch
 import torch.nn.functional as F
 
 from course_lib.lab.exercises import normal
-from course_lib.lab.exercises.checking import call, chosen, close, compare, exercise, expect, number, tensor_like
+from course_lib.lab.exercises.checking import (
+    Wrong,
+    call,
+    chosen,
+    close,
+    compare,
+    exercise,
+    expect,
+    number,
+    open_exercise,
+    tensor_like,
+)
 from course_lib.operators import Downsample, SubsampledTransform
+
+
+@exercise
+def check_block_adjoint(answer):
+    """Right: each value goes to all s² pixels of its block, with the weight 1/s² that they had in the mean."""
+    y, s = normal(2, 3, 4, 5, seed=1), 3
+    value, copied = call(answer, y, s), y.repeat_interleave(s, 2).repeat_interleave(s, 3)
+    corner = torch.zeros_like(copied)
+    corner[..., ::s, ::s] = y
+    wrong = {
+        "the weight: each pixel enters the mean with 1/s², and the transpose passes back with the same weight.": copied,
+        "the weight: a block has s × s pixels.": copied / s,
+        "divide, do not multiply: an entry of A is 1/s², and the transpose has the same entries.": copied * s**2,
+        "that repeats the whole picture. Repeat each value, along both axes: `repeat_interleave`.": [
+            y.repeat(1, 1, s, s),
+            y.repeat(1, 1, s, s) / s**2,
+        ],
+        "only one pixel of each block got something. Which pixels of a block enter its mean?": [corner, corner / s**2],
+    }
+    compare(value, copied / s**2, wrong, "column j of A has one entry: 1/s², in the row of the block that j lies in.")
 
 
 @exercise
@@ -65,18 +96,43 @@ def check_noise_error(answer):
     compare(value, right, wrong, f"for s = (2, 1, 0.5, 0.1) and σ = 0.03 it is {right:.4f}, got {value:.4f}.")
 
 
+SLOTS, PIXELS = 24, 64
+"""Time slots of a shutter, and pixels along the motion, of `check_shutter`."""
+
+
+@open_exercise(20, 12, 9.7, unit=" times the noise")
+def check_shutter(answer):
+    """The best of all codes reaches 9.13; one short click gives 24, a shutter that stays open has no inverse."""
+    expect(not callable(answer), "give the code itself, 24 numbers that are 0 or 1, not a function.")
+    try:
+        code = torch.as_tensor(answer, dtype=torch.float64).flatten()
+    except (TypeError, ValueError, RuntimeError):
+        raise Wrong("give 24 numbers that are 0 or 1, as a list or a tensor.") from None
+    expect(len(code) == SLOTS, f"give {SLOTS} numbers, one a time slot, got {len(code)}.")
+    expect(bool(((code == 0) | (code == 1)).all()), "a shutter is open or shut: each number is 1 or 0.")
+    s = torch.fft.fft(F.pad(code / SLOTS, (0, PIXELS - SLOTS))).abs()
+    lost = int((s < 1e-9).sum())
+    expect(lost == 0, f"your code erases {lost} of {PIXELS} frequencies: there is no inverse.")
+    return (1 / s).square().mean().sqrt()
+
+
 @exercise
-def check_null_part(answer):
-    """Right: A of it is 0, what is left is what A sees, and the two are perpendicular."""
-    x, A = normal(2, 3, 4, 6), Downsample(2)
-    back, value = A.T(A(x)), call(answer, A, x)
+def check_twin(answer):
+    """Right: it is measured as x is, and what A forgets of it is that of u."""
+    A, x, u = Downsample(2), normal(2, 3, 4, 6), normal(2, 3, 4, 6, seed=1)
+    c, value = A.gram_diagonal, call(answer, A, x, u)
+    gap = A.T(A(x) - A(u))
     wrong = {
-        "that is the part that A sees, A⁺A x. Subtract it from x.": back / A.gram_diagonal,
-        "that is AᵀA x: divide by A.gram_diagonal to get what A sees, and subtract that from x.": back,
-        "A of it is not 0: divide AᵀA x by A.gram_diagonal before you subtract.": x - back,
-        "multiplied where it should be divided: A⁺ = Aᵀ / gram_diagonal.": x - A.gram_diagonal * back,
-        "the sign: x minus what A sees.": back / A.gram_diagonal - x,
+        "A of it is not A x: Aᵀ is not yet A⁺. What is A(Aᵀ r), if A Aᵀ = c I?": [u + gap, x - A.T(A(x)) + A.T(A(u))],
+        "multiplied where it should be divided: A (Aᵀ r) = c r, so A⁺ = Aᵀ/c.": u + c * gap,
+        "the sign: u has to move towards the measurement of x.": u - gap / c,
+        "that is the part of x that A sees, and nothing of u: among all images with this measurement, take the one"
+        " nearest to u.": A.T(A(x)) / c,
+        "that is what A forgets of u; it lacks what A sees of x.": u - A.T(A(u)) / c,
+        "x and u are exchanged: yours is the image nearest to x that is measured as u is.": x - gap / c,
+        "that is x itself. It has the right measurement, but others that have it are nearer to u.": x,
     }
-    compare(value, x - back / A.gram_diagonal, wrong, "A of your image is not 0, or x minus it is not what A sees.")
+    compare(value, u + gap / c, wrong, "A of your image is not A x, or an image nearer to u has the same measurement.")
     A = SubsampledTransform((4, 6), 0.5)
-    expect(close(call(answer, A, x), x - A.T(A(x))), "right for Downsample(2) only: use A.T, A and A.gram_diagonal.")
+    right = u + A.T(A(x) - A(u))
+    expect(close(call(answer, A, x, u), right), "right for Downsample(2) only: use A, A.T and A.gram_diagonal.")
