@@ -5,6 +5,7 @@ import math
 import torch
 
 from course_lib.lab.exercises.normalizing_flows import couple, uncouple
+from course_lib.models.flow2d import RealNVP
 
 LOG_ROOT = 0.5 * math.log(2 * math.pi)
 
@@ -37,6 +38,33 @@ def undo_shift_first(z, first, second):
     x_1 = (z[:, :1] - t) / log_s.exp()
     t, log_s = first(x_1)
     return torch.cat([x_1, (z[:, 1:] - t) / log_s.exp()], 1)
+
+
+class Doubled(RealNVP):
+    """A flow that says of its log-determinant more than is true."""
+
+    def encode_with_logdet(self, x):
+        z, logdet = super().encode_with_logdet(x)
+        return z, logdet + 1
+
+
+class Halved(RealNVP):
+    """A flow whose decoder is not the inverse of its encoder."""
+
+    def decode(self, z):
+        return super().decode(z) / 2
+
+
+def fitted(x, steps=150):
+    flow = RealNVP(couplings=6, width=32)
+    optimizer = torch.optim.Adam(flow.parameters(), 1e-2)
+    for _ in range(steps):
+        batch = x[torch.randint(len(x), (128,))]
+        loss = -flow.log_prob(batch + 0.1 * torch.randn_like(batch)).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return flow
 
 
 CASES = {
@@ -93,6 +121,28 @@ CASES = {
     "check_bridge": (
         "lighter",
         [("gone", "border"), ("wider", "more sharply"), ("training", "discontinuous"), ("none", "choose one")],
+    ),
+    "check_bridge_constant": (
+        1 / math.sqrt(2 * math.pi),
+        [
+            (math.sqrt(2 * math.pi), "g over that width"),
+            (0.8, "twice or half"),
+            (0.1995, "twice or half"),
+            (1 / (2 * math.pi), "in the plane"),
+            (1 / math.pi, "under a root"),
+            (0.5, "one over N(0; 0, 1)"),
+            ("0,4", "one number"),
+        ],
+    ),
+    "check_few_points": (
+        fitted,
+        [
+            (lambda x: RealNVP(), "1.1 nats: the next point is at 0.8"),
+            (lambda x: x, "got Tensor"),
+            (lambda x: Doubled(), "adds up to 2.7"),
+            (lambda x: Halved(), "no bijection"),
+            (lambda x: fitted(math.nan * x, 1), "no bijection"),
+        ],
     ),
 }
 

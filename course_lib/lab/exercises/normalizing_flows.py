@@ -5,7 +5,8 @@ import math
 import torch
 
 from course_lib.lab.exercises import normal
-from course_lib.lab.exercises.checking import call, chosen, compare, exercise, several
+from course_lib.lab.exercises.checking import call, chosen, compare, exercise, expect, number, open_exercise, several
+from course_lib.models.flow2d import Mixture
 
 
 @exercise
@@ -141,3 +142,47 @@ def check_bridge(answer):
         "training": "longer training changes the weights; is any choice of weights a discontinuous D?",
     }
     chosen(answer, "lighter", hints)
+
+
+@exercise
+def check_bridge_constant(answer):
+    """Right: c = 1/√(2π) ≈ 0.40, the normal density at 0: there a strip of width w has the mass w/√(2π)."""
+    value, density = number(answer), 1 / math.sqrt(2 * math.pi)
+    wrong = {
+        "√(2π) is the width of the strip for each unit of mass; L is at least g over that width.": 1 / density,
+        "twice or half: the mass in the gap is ε, and a and b are each ½ − ε/2.": [2 * density, density / 2],
+        "1/(2π) is the density at 0 in the plane; along the one axis that counts it is that of N(0, 1).": density**2,
+        "the slope of Φ at 0 is a density with 2π under a root.": 1 / math.pi,
+    }
+    hint = "Φ⁻¹(½ + ε/2) − Φ⁻¹(½ − ε/2) ≈ ε times the slope of Φ⁻¹ at ½, and that slope is one over N(0; 0, 1)."
+    compare(value, density, wrong, hint, tolerance=0.01)
+
+
+def winding():
+    """A winding line of Gaussians in the plane: the density of the open exercise."""
+    t = torch.linspace(-1.4 * math.pi, 1.4 * math.pi, 150)
+    line = torch.stack([0.9 * t.sin(), 0.8 * t.sign() * (1 - t.cos())], 1)
+    return Mixture(line @ torch.tensor([[0.8, 0.6], [-0.6, 0.8]]), 0.15)
+
+
+@open_exercise(0.8, 0.4, 0.2, unit=" nats")
+def check_few_points(answer):
+    """That is the KL divergence of your flow from the truth, on 20,000 new points."""
+    truth, (drawn, fresh) = winding(), (torch.Generator().manual_seed(seed) for seed in (0, 1))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        flow = call(answer, truth.sample(300, drawn))
+    methods = hasattr(flow, "encode_with_logdet") and hasattr(flow, "decode")
+    expect(methods, f"return a flow, with encode_with_logdet and decode, as RealNVP is one; got {type(flow).__name__}.")
+
+    def log_prob(x):
+        z, logdet = flow.encode_with_logdet(x)
+        return z, logdet - 0.5 * z.square().sum(1) - math.log(2 * math.pi)
+
+    with torch.no_grad():
+        x, side = truth.sample(20_000, fresh), torch.linspace(-5, 5, 301)
+        z, log_p = log_prob(x)
+        expect((flow.decode(z) - x).abs().max() < 0.05, "D(E(x)) is not x: that is no bijection.")
+        mass = log_prob(torch.cartesian_prod(side, side))[1].exp().sum().item() * (side[1] - side[0]).item() ** 2
+        expect(mass < 1.3, f"the density adds up to {mass:.2g}, not to 1: the log-determinant is not that of E.")
+        return (truth.log_prob(x) - log_p).mean()
