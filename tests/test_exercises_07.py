@@ -1,5 +1,18 @@
 """The checks of notebook 07 tell right from blank from typical wrong answers, and name the mistake."""
 
+from functools import cache
+
+import pytest
+import torch
+
+from course_lib.lab.exercises import regression_networks as exercises
+from course_lib.operators import Blur, Downsample, gaussian_kernel
+
+EDGE = (torch.arange(32) > 16).float().expand(1, 1, 32, 32).contiguous()
+GENERATOR = torch.Generator().manual_seed(3)
+CHART = (torch.rand(1, 1, 16, 16, generator=GENERATOR) > 0.5).float().repeat_interleave(2, 2).repeat_interleave(2, 3)
+WIDTHS = [0.3 + 0.01 * i for i in range(190)]
+
 
 def mean(weigh, normalize=True):
     """An answer with the weights (w_a, w_b) = weigh(r_a, r_b, sigma, p) of the squared residuals."""
@@ -17,6 +30,19 @@ def likelihood(r, sigma, scale=2):
 
 def weights(ra, rb, sigma, p):
     return p * likelihood(ra, sigma), (1 - p) * likelihood(rb, sigma)
+
+
+@cache
+def ideal(chart):
+    """What lenses of `WIDTHS` make of a chart, each [256] minus its mean, of norm 1."""
+    images = torch.stack([(Downsample(2) @ Blur(gaussian_kernel(s)))(chart).flatten() for s in WIDTHS])
+    images = images - images.mean(1, keepdim=True)
+    return images / images.norm(dim=1, keepdim=True)
+
+
+def sharpest_fit(photograph, exposures, chart=CHART):
+    y = sum(photograph(chart) for _ in range(exposures)).flatten()
+    return WIDTHS[(ideal(chart) @ (y - y.mean())).argmax()]
 
 
 CASES = {
@@ -48,20 +74,36 @@ CASES = {
             (13, "a function"),
         ],
     ),
-    "check_projection": (
-        lambda x, y, A: x + A.factor**2 * A.T(y - A(x)),
+    "check_projected_error": (
+        lambda r, sigma, k: sigma**2 - r**2,
         [
-            (lambda x, y, A: x + A.T(y - A(x)), "divided by k²"),
-            (lambda x, y, A: x - A.factor**2 * A.T(y - A(x)), "this sign"),
-            (lambda x, y, A: x + A.factor * A.T(y - A(x)), "not k"),
-            (lambda x, y, A: A.factor**2 * A.T(y), "start from x"),
-            (lambda x, y, A: x + 4 * A.T(y - A(x)), "not 2"),
-            (lambda x, y, A: y - A(x), "shape of y"),
-            (lambda x, y, A: x, "plus A.factor"),
+            (lambda r, sigma, k: -(r**2), "which?"),
+            (lambda r, sigma, k: r**2 - sigma**2, "a change below 0"),
+            (lambda r, sigma, k: sigma - r, "square r"),
+            (lambda r, sigma, k: (sigma**2 - r**2) / k**2, "all k² pixels"),
+            (lambda r, sigma, k: k * (sigma**2 - r**2), "all k² pixels"),
+            (lambda r, sigma, k: sigma**2, "subtract"),
+            (lambda r, sigma, k: 1.0, "the change is"),
+            (lambda r, sigma, k: "less", "one number"),
         ],
     ),
-    "check_worst_degradation": (
-        "decimation",
-        [("blur", "too soft"), ("noise", "grain"), ("factor", "in its training"), ("colour", "choose one")],
+    "check_soft_or_sharp": (
+        "sharper",
+        [("softer", "right direction"), ("both", "than none"), ("neither", "a little soft"), ("blur", "choose one")],
+    ),
+    "check_lens_width": (
+        lambda photograph: sharpest_fit(photograph, exposures=4),
+        [
+            (lambda photograph: 1.2, "the next point is at 0.04 pixels"),
+            (lambda photograph: sharpest_fit(photograph, exposures=5), "at most 4 exposures"),
+            (lambda photograph: photograph(torch.ones(1, 1, 8, 8)).mean(), "32"),
+            (lambda photograph: photograph(2 * CHART).mean(), "values in"),
+            (lambda photograph: "wide", "one number"),
+        ],
     ),
 }
+
+
+@pytest.mark.parametrize(("chart", "exposures", "points"), [(EDGE, 1, 1), (CHART, 1, 2), (CHART, 4, 3)])
+def test_a_better_chart_and_more_exposures_give_more_points(chart, exposures, points):
+    assert exercises.check_lens_width(lambda photograph: sharpest_fit(photograph, exposures, chart)) == points

@@ -1,8 +1,11 @@
 """Checks of notebook 07, regression networks."""
 
+import torch
+
+from course_lib.common import check, check_images
 from course_lib.lab.exercises import normal, uniform
-from course_lib.lab.exercises.checking import call, chosen, compare, exercise, expect, number
-from course_lib.operators import Downsample
+from course_lib.lab.exercises.checking import call, chosen, compare, exercise, expect, number, open_exercise
+from course_lib.operators import Blur, Downsample, gaussian_kernel
 
 
 def two_point_problem():
@@ -37,7 +40,7 @@ def check_two_point_mean(answer):
 
 @exercise
 def check_receptive_field(answer):
-    """Right: 1 + Σ (k − 1): each layer adds its kernel's width without the middle; 13 for SRCNN, 41 for VDSR."""
+    """Right: 1 + Σ (w − 1): each layer adds its kernel's width without the middle; 13 for SRCNN, 41 for VDSR."""
     for kernels in ([9, 1, 5], [3], [3] * 20, [7, 5]):
         right, value = 1 + sum(k - 1 for k in kernels), number(call(answer, kernels), "the width")
         if value == right:
@@ -52,30 +55,60 @@ def check_receptive_field(answer):
 
 
 @exercise
-def check_projection(answer):
-    """Right: x + k² Aᵀ(y − A x): add to each block what its mean lacks, and change nothing else."""
-    for factor in (2, 3):
-        A, truth, x = Downsample(factor), *uniform(2, 2, 1, 6, 12, seed=1)
-        y = A(truth)
-        missing = A.T(y - A(x))
-        right, value = x + factor**2 * missing, call(answer, x, y, A)
+def check_projected_error(answer):
+    """Right: σ² − r². The error of the block means, r, is replaced by the noise, σ; nothing else changes."""
+    for r, sigma, k in ((0.02, 0.0, 2), (0.02, 0.05, 2), (0.04, 0.03, 3)):
+        right, value = sigma**2 - r**2, number(call(answer, r, sigma, k), "the change")
         wrong = {
-            "that has the shape of y: bring the residual back to the image with A.T.": y,
-            "Aᵀ spreads a value over its block *divided by k²*: multiply by A.factor**2.": x + missing,
-            "the residual is y − A x, with this sign.": x - factor**2 * missing,
-            "the factor is k², the number of pixels of a block, not k.": x + factor * missing,
-            "that throws x away: start from x and add what is missing.": factor**2 * A.T(y),
-            "write A.factor for k: here it is not 2.": x + 4 * missing,
+            "with noise the projected image has other block means than the truth: which?": -(r**2),
+            "the sign: a change below 0 is a gain. What do the block means carry afterwards, what before?": -right,
+            "the mean square is asked for: square r and σ.": sigma - r,
+            "an error of a block's mean is carried by all k² pixels of the block: their mean square is its square.": [
+                right / k**2,
+                right / k,
+                right * k**2,
+                right * k,
+            ],
+            "that is the error of the block means afterwards: subtract the one before.": sigma**2,
         }
-        compare(value, right, wrong, "x plus A.factor**2 times A.T of the residual y − A(x).")
+        compare(value, right, wrong, f"for r = {r}, σ = {sigma}, k = {k} the change is {right:.6f}, got {value:.6f}.")
 
 
 @exercise
-def check_worst_degradation(answer):
-    """Right: without averaging there is nothing to undo, and VDSR undoes it all the same: it sharpens what is sharp."""
+def check_soft_or_sharp(answer):
+    """Right: on the sharper data. A softer lens is sharpened too little; here it sharpens what is sharp already."""
     hints = {
-        "blur": "an image that is too soft is sharpened too little. Which one is sharpened though it needs nothing?",
-        "noise": "fine grain is amplified a little. Which change makes *each edge* an edge that the network never saw?",
-        "factor": "×4 was in its training. Which of the four breaks what all its training images had in common?",
+        "softer": "too little sharpening is still a step in the right direction. What does the other camera need?",
+        "both": "interpolation does not sharpen at all. For which of the two is some sharpening better than none?",
+        "neither": "each image of its training was a little soft. What does it do with an edge that is not?",
     }
-    chosen(answer, "decimation", hints)
+    chosen(answer, "sharper", hints)
+
+
+def lens_camera(width, seed, exposures=4):
+    """A camera that takes means of 2×2 blocks behind a Gaussian lens of a width in pixels: a function
+    photograph(chart) → y, [1, 1, 16, 16], for charts [1, 1, 32, 32] of values in [0, 1]. It exposes four times.
+
+    y = g A x + h + n, with noise n of σ = 0.02; the gain g and the offset h come from the seed.
+    """
+    A, generator, taken = Downsample(2) @ Blur(gaussian_kernel(width)), torch.Generator().manual_seed(seed), []
+    gain, offset = (0.6 + 0.3 * torch.rand(1, generator=generator), 0.1 * torch.rand(1, generator=generator))
+
+    def photograph(chart):
+        check_images("chart", chart)
+        fits = tuple(chart.shape) == (1, 1, 32, 32) and chart.min() >= 0 and chart.max() <= 1
+        check(fits, "chart", "shape [1, 1, 32, 32] and values in [0, 1]", tuple(chart.shape))
+        check(len(taken) < exposures, "photograph", f"at most {exposures} exposures", f"one more than {exposures}")
+        taken.append(chart)
+        y = gain * A(chart.float()) + offset
+        return y + 0.02 * torch.randn(y.shape, generator=generator)
+
+    return photograph
+
+
+@open_exercise(0.04, 0.018, 0.01, unit=" pixels")
+def check_lens_width(answer):
+    """That is the root mean square error of your widths, over twelve lenses between 0.4 and 2 pixels."""
+    widths = [0.4 + 1.6 * ((0.618 * i) % 1) for i in range(12)]
+    found = [number(call(answer, lens_camera(s, 7000 + i)), "the width") for i, s in enumerate(widths)]
+    return (sum((value - s) ** 2 for value, s in zip(found, widths, strict=True)) / 12) ** 0.5
