@@ -18,6 +18,16 @@ def votes(combine):
     )
 
 
+def shrink(y, sigma, keep=2.7):
+    """Hard thresholds on the cosine transform of all patches, which are then averaged: a first honest try."""
+    t = torch.arange(8) + 0.5
+    wave = F.normalize(torch.cos(torch.pi * torch.arange(8)[:, None] * t / 8), dim=1).to(y)
+    atoms = torch.einsum("ai,bj->abij", wave, wave).reshape(64, 64)
+    z = patches.extract(y, 8) @ atoms.T
+    z[:, 1:] *= z[:, 1:].abs() > keep * sigma
+    return patches.average(z @ atoms, y.shape)
+
+
 CASES = {
     "check_dictionary_update": (
         lambda P, Z: F.normalize(least_squares(P, Z), dim=1),
@@ -51,9 +61,20 @@ CASES = {
             (votes(lambda y, total, count, mu: y[0]), "shape"),
         ],
     ),
+    "check_patch_denoiser": (
+        shrink,
+        [
+            (lambda y, sigma: y, "next point is at 1 dB"),
+            (lambda y, sigma: shrink(y, sigma, 1.0), "next point is at 1 dB"),
+            (lambda y, sigma: shrink(y, sigma, 20.0), "next point is at 1 dB"),
+            (lambda y, sigma: patches.extract(y, 8), "shape"),
+            (lambda y, sigma: y / 0, "NaN or infinity"),
+            (lambda y, sigma: y.mean(), "shape"),
+        ],
+    ),
     "check_foreign_dictionary": (
         "text",
-        [("cosines", "strokes"), ("same", "sharp steps"), ("brick", "choose")],
+        [("cosines", "such a window"), ("same", "sharp step"), ("brick", "choose")],
     ),
 }
 

@@ -1,11 +1,14 @@
 """Checks of the exercises in notebook 06."""
 
+import skimage.data
 import torch
 import torch.nn.functional as F
 
-from course_lib.data import patches
+from course_lib.data import patches, photograph
 from course_lib.lab.exercises import normal, uniform
-from course_lib.lab.exercises.checking import call, chosen, compare, exercise
+from course_lib.lab.exercises.checking import call, chosen, compare, exercise, open_exercise, tensor_like
+from course_lib.metrics import psnr
+from course_lib.regularizers import TV
 
 
 @exercise
@@ -58,11 +61,31 @@ def check_aggregation(answer):
     compare(value, right, wrong, "set the gradient to zero: μ(x − y) + Rᵀ(R x − P) = 0.")
 
 
+def hidden_images():
+    """What the open exercise denoises, [1, 1, 96, 96] each: another part of the wall, of a page, and a rocket."""
+    wall, rocket = photograph("brick", 256)[..., 150:246, 150:246], photograph("rocket", 96)
+    page = skimage.data.page()[40:136, 180:276] / 255
+    return [wall[:, :1], torch.from_numpy(page).float()[None, None], rocket[:, :1]]
+
+
+@open_exercise(1, 2, 2.6, unit=" dB")
+def check_patch_denoiser(answer):
+    """That is the lead over total variation, the mean of three images that you have not seen."""
+    leads, sigma = [], 0.1
+    for seed, x in enumerate(hidden_images()):
+        y = x + sigma * normal(*x.shape, seed=seed).to(x)
+        value = call(answer, y, sigma)
+        tensor_like(value, y, "the denoised image")
+        best = max(psnr(TV().prox(y, lam), x).item() for lam in (0.06, 0.08))
+        leads.append(psnr(value, x).item() - best)
+    return sum(leads) / 3
+
+
 @exercise
 def check_foreign_dictionary(answer):
     """Right: edges, sharp steps and flat parts are common to text and bricks; cosines have none of them."""
     hints = {
-        "cosines": "cosines know nothing of any image; letters know strokes. Do bricks have strokes?",
-        "same": "the sizes are the same, 255 atoms each. But which of the two has seen sharp steps?",
+        "cosines": "letters are no bricks; but 8×8 pixels are small. What is left of a letter in such a window?",
+        "same": "the sizes are the same, 255 atoms each. But which of the two has seen a sharp step?",
     }
     chosen(answer, "text", hints)
