@@ -1,10 +1,49 @@
 """The checks of notebook 03 tell right from blank from typical wrong answers, and name the mistake."""
 
+import pytest
 import torch
+
+from course_lib import regularizers, solvers
+from course_lib.lab.exercises import sparsity, uniform
 
 
 def rows(v):
     return v.norm(dim=1, keepdim=True)
+
+
+class Weighted:
+    """Σ_i w_i |x_i|."""
+
+    def __init__(self, w):
+        self.w = w
+
+    def __call__(self, x):
+        return (self.w * x.abs()).flatten(1).sum(1)
+
+    def prox(self, v, tau):
+        return v.sign() * (v.abs() - tau.reshape(-1, 1, 1, 1) * self.w).clamp_min(0)
+
+
+def by_l1(y, A, k):
+    return solvers.admm(y, A, regularizers.L1(), 1e-7, 5e-7, steps=500, tolerance=1e-5, balance=0).x
+
+
+def by_omp(y, A, k):
+    return solvers.omp(y.flatten(1), A.matrix, k).x[:, None, None]
+
+
+def either(y, A, k):
+    """What OMP finds, if it explains the data."""
+    x = by_omp(y, A, k)
+    return torch.where((A(x) - y).norm(dim=3, keepdim=True) < 1e-6, x, by_l1(y, A, k))
+
+
+def by_weights(y, A, k):
+    w = 1.0
+    for _ in range(4):
+        x = solvers.admm(y, A, Weighted(w * torch.ones(50)), 1e-7, 5e-7, steps=300, tolerance=1e-5, balance=0).x
+        w = 0.1 / (x.abs() + 0.1)
+    return x
 
 
 CASES = {
@@ -22,15 +61,17 @@ CASES = {
             (lambda v: v, "TypeError"),
         ],
     ),
-    "check_rates": (
-        (100, 10),
+    "check_largest_lam": (
+        lambda A, y: A.T(y).abs().max(),
         [
-            ((10, 100), "other way round"),
-            ((100, 10000), "fewer steps"),
-            ((10, 10), "C/k'"),
-            ((100, 50), "C/k'²"),
-            (100, "two numbers"),
-            (("a", 10), "one number"),
+            (lambda A, y: A.T(y).max(), "negative value"),
+            (lambda A, y: A.T(y).abs().min(), "first value"),
+            (lambda A, y: A.T(y).norm(), "each value alone"),
+            (lambda A, y: A.T(y).abs().sum(), "sum over all"),
+            (lambda A, y: y.abs().max(), "not −y"),
+            (lambda A, y: A.T(y).abs().max() / A.norm((1, 1, 1, 9)) ** 2, "both sides"),
+            (lambda A, y: A.T(y), "one number"),
+            (lambda A, y: 0.0, "insert x = 0"),
         ],
     ),
     "check_group_threshold": (
@@ -46,4 +87,37 @@ CASES = {
         ],
     ),
     "check_frame": ("synthesis", [("same", "orthonormal"), ("analysis", "c = W x̂"), ("both", "choose one")]),
+    "check_recovery": (
+        either,
+        [
+            (lambda y, A, k: A.T(y), "0 %"),
+            (by_l1, "57.5 %: the next point is at 60 %"),
+            (by_omp, "the next point is at 60 %"),
+            (lambda y, A, k: solvers.iht(y, A, k).x, "the next point is at 60 %"),
+            (lambda y, A, k: A.T(y)[:, 0], "shape"),
+            (lambda y, A, k: A.T(y) / 0, "NaN"),
+        ],
+    ),
 }
+
+
+def clever(y, A, k):
+    """Weights from the last solution, from several starts; what has k values and explains the data stays."""
+    x, left = A.T(y), torch.arange(len(y))
+    for seed in range(10):
+        w = 0.3 + 1.4 * uniform(*x[left].shape, seed=seed) if seed else torch.ones_like(x[left])
+        for _ in range(3):
+            c = solvers.admm(y[left], A, Weighted(w), 1e-7, 5e-7, steps=120, tolerance=1e-4, balance=0).x
+            w = 0.1 / (c.abs() + 0.1)
+        chosen = c.flatten(1).abs().topk(k, 1).indices
+        values = torch.linalg.lstsq(A.matrix.T[chosen].mT, y[left].flatten(1)[:, :, None]).solution[:, :, 0]
+        x[left] = torch.zeros_like(c.flatten(1)).scatter(1, chosen, values)[:, None, None]
+        left = left[(A(x[left]) - y[left]).flatten(1).norm(dim=1) > 1e-6]
+        if len(left) == 0:
+            break
+    return x
+
+
+@pytest.mark.parametrize("answer, points", [(by_l1, 0), (by_weights, 2), (clever, 3)])
+def test_what_recovers_more_signals_has_more_points(answer, points):
+    assert sparsity.check_recovery(answer) == points

@@ -2,8 +2,18 @@
 
 import torch
 
+from course_lib import data, operators
 from course_lib.lab.exercises import normal
-from course_lib.lab.exercises.checking import call, chosen, compare, exercise, expect, number, several
+from course_lib.lab.exercises.checking import (
+    call,
+    chosen,
+    compare,
+    exercise,
+    expect,
+    number,
+    open_exercise,
+    tensor_like,
+)
 
 
 @exercise
@@ -25,14 +35,24 @@ def check_soft_threshold(answer):
 
 
 @exercise
-def check_rates(answer):
-    """Right: 1/k wants 100 times the steps, 1/k² only 10 times."""
-    several(answer, 2, "expected two numbers, (ISTA, FISTA).")
-    ista, fista = number(answer[0], "ISTA's factor"), number(answer[1], "FISTA's factor")
-    expect((ista, fista) != (10, 100), "the other way round: FISTA is the fast one.")
-    expect(fista != 10000, "1/k² falls faster than 1/k: it needs fewer steps, not more.")
-    expect(ista == 100, "ISTA's bound is C/k: for which k' is C/k' = C/(100 k)?")
-    expect(fista == 10, "FISTA's bound is C/k²: for which k' is C/k'² = C/(100 k²)?")
+def check_largest_lam(answer):
+    """Right: at x = 0 the step of ISTA is a soft threshold of τAᵀy by τλ, and all of it is 0 where λ >= max |Aᵀy|."""
+    A, y = operators.RandomProjections((1, 1, 9), 6, dtype=torch.float64), normal(1, 1, 1, 6, seed=1)
+    back, value = A.T(y), call(answer, A, y)
+    right = back.abs().max().item()
+    expect(not torch.is_tensor(value) or value.numel() == 1, "one number: the λ from which on all values are 0.")
+    wrong = {
+        "a negative value of Aᵀy is cut, too: what decides is its size.": back.max().item(),
+        "that is where the first value becomes 0; the last one counts.": back.abs().min().item(),
+        "ask it of each value alone, not of the length of Aᵀy.": back.norm().item(),
+        "the largest one decides, not the sum over all.": back.abs().sum().item(),
+        "the gradient at 0 is −Aᵀy, not −y.": [y.abs().max().item(), y.norm().item()],
+        "where does the step τ go? It stands on both sides.": [
+            right / A.norm((1, 1, 1, 9)) ** 2,
+            right * A.norm((1, 1, 1, 9)) ** 2,
+        ],
+    }
+    compare(number(value, "λ"), right, wrong, "insert x = 0: soft(τAᵀy, τλ) = 0, in each place.")
 
 
 @exercise
@@ -65,3 +85,24 @@ def check_frame(answer):
         "analysis": "put c = W x̂ into the synthesis problem: WᵀW x̂ = x̂. Which objective cannot be the larger one?",
     }
     chosen(answer, "synthesis", hints)
+
+
+def hidden_signals():
+    """(y, A, k, x): 40 signals of 50 values, k = 10 of them not 0, half normal, half ±1, and 25 measurements of each
+    with orthonormal rows, in float64."""
+    k, A = 10, operators.RandomProjections((1, 1, 50), 25, seed=5, dtype=torch.float64)
+    A.matrix, A.gram_diagonal = torch.linalg.qr(A.matrix.T)[0].T.contiguous(), 1.0
+    x = [data.sparse_signals(50, [k] * 20, kind, 5 + i, torch.float64) for i, kind in enumerate(("normal", "signs"))]
+    x = torch.cat(x)[torch.randperm(40, generator=torch.Generator().manual_seed(5))]
+    return A(x), A, k, x
+
+
+@open_exercise(60, 70, 85, unit=" %")
+def check_recovery(answer):
+    """Of 40 signals with 10 of 50 values each; the l1 norm alone recovers 57.5 % of them."""
+    y, A, k, truth = hidden_signals()
+    with torch.no_grad():
+        x = call(answer, y, A, k)
+    tensor_like(x, truth)
+    found = (x - truth).flatten(1).norm(dim=1) <= 0.01 * truth.flatten(1).norm(dim=1)
+    return 100 * found.double().mean()
