@@ -82,7 +82,7 @@ OTHERS = [importlib.import_module(path.stem) for path in sorted(Path(__file__).p
 ALL = CASES | {name: case for module in OTHERS for name, case in module.CASES.items()}
 WRONG = [(name, answer, hint) for name, (_, wrong) in ALL.items() for answer, hint in wrong]
 CALLABLE = [name for name, (right, _) in ALL.items() if callable(right)]
-PARTS = {"check_pnp_step": 2, "check_ista_layer": 3, "check_admm_layer": 2, "check_chain_logdet": 2}
+PARTS = {"check_ista_layer": 3, "check_admm_layer": 2, "check_chain_logdet": 2}
 PARTS |= {"check_paired_gain": 2, "check_two_means": 2}
 PARTS |= {name: len(right) for name, (right, _) in ALL.items() if isinstance(right, tuple)}
 
@@ -153,14 +153,13 @@ def test_a_right_answer_may_work_in_place(name, capsys):
 
 
 def test_an_answer_that_works_in_place_as_students_write_it():
-    from course_lib.lab.exercises.total_variation import check_dual_step
-    from course_lib.regularizers import gradient, gradient_adjoint
+    from course_lib.lab.exercises.sparsity import check_group_threshold
 
-    def dual_step(p, v, tau, tv):
-        p += gradient(v - gradient_adjoint(p)) / 8
-        return tv.project(p, tau)
+    def threshold(v, tau):
+        v *= (1 - tau / v.norm(dim=1, keepdim=True).clamp_min(1e-9)).clamp_min(0)
+        return v
 
-    assert check_dual_step(dual_step)
+    assert check_group_threshold(threshold)
 
 
 @pytest.mark.parametrize("name, answer, hint", WRONG, ids=[f"{n}-{h[:16]}" for n, _, h in WRONG])

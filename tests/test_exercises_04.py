@@ -1,20 +1,45 @@
 """The checks of notebook 04 tell right from blank from typical wrong answers, and name the mistake."""
 
-from course_lib.regularizers import gradient, gradient_adjoint
+import torch
+
+from course_lib import solvers
+from course_lib.lab.exercises import total_variation
+from course_lib.regularizers import TV, gradient, gradient_adjoint
 
 
-def step(change, size=8):
-    return lambda p, v, tau, tv: tv.project(p + change(p, v) / size, tau)
+def gap(p, v, tau, tv):
+    x = v - gradient_adjoint(p)
+    return tau * tv(x) - (gradient(x) * p).flatten(1).sum(1)
 
 
-def slope(p, v):
-    return gradient(v - gradient_adjoint(p))
+def climb(momentum=True, enough=torch.Tensor.max, sign=1, most=20000, image=True):
+    """A denoiser as the exercise asks for it, or with a mistake."""
+
+    def answer(v, tau, tv, accuracy):
+        p = ahead = torch.zeros_like(gradient(v))
+        t = 1.0
+        for _ in range(most):
+            if enough(gap(p, v, tau, tv)) <= accuracy:
+                break
+            previous, p = p, tv.project(ahead + sign * gradient(v - gradient_adjoint(ahead)) / 8, tau)
+            t_previous, t = t, (1 + (1 + 4 * t**2) ** 0.5) / 2
+            ahead = p + (t_previous - 1) / t * (p - previous) if momentum else p
+        return v - gradient_adjoint(p) if image else p
+
+    return answer
 
 
-def gap(value):
-    def answer(p, v, tau, tv):
-        x = v - gradient_adjoint(p)
-        return value(tau, tv(x), (gradient(x) * p).flatten(1).sum(1))
+def with_weights(strength, rounds=2):
+    """Smooth, but not across the edges that the last image shows; TV shows the first ones."""
+
+    def answer(v, sigma):
+        x = TV(iterations=300).prox(v, sigma)
+        for _ in range(rounds):
+            w = 1 / (1 + (TV().norms(gradient(x)) / (0.8 * sigma)) ** 4)
+            x = solvers.conjugate_gradient(
+                lambda x, w=w: x + strength * gradient_adjoint(w * gradient(x)), v, steps=150, tolerance=1e-4
+            ).x
+        return x
 
     return answer
 
@@ -31,31 +56,40 @@ CASES = {
             ("falls", "pair"),
         ],
     ),
-    "check_dual_step": (
-        step(slope),
+    "check_height": (
+        lambda h, P, N, lam: max(h - lam * P / N, 0),
         [
-            (lambda p, v, tau, tv: p + slope(p, v) / 8, "projection"),
-            (step(lambda p, v: -slope(p, v)), "downhill"),
-            (step(lambda p, v: gradient(v + gradient_adjoint(p))), "v + "),
-            (step(lambda p, v: gradient(v)), "not ∇v"),
-            (step(slope, 1), "diverges"),
-            (lambda p, v, tau, tv: tv.project(slope(p, v) / 8, tau), "where you are"),
-            (lambda p, v, tau, tv: tv.project(p + slope(p, v) / 8, tau / tau), "not 1"),
-            (lambda p, v, tau, tv: v - gradient_adjoint(p), "shape of an image"),
-            (step(slope, 4), "then tv.project"),
+            (lambda h, P, N, lam: h - lam * P / N, "stops at 0"),
+            (lambda h, P, N, lam: min(lam * P / N, h), "what is left"),
+            (lambda h, P, N, lam: max(h - lam / N, 0), "not once"),
+            (lambda h, P, N, lam: max(h - lam * P, 0), "share the pull"),
+            (lambda h, P, N, lam: max(h - lam * N / P, 0), "not area over"),
+            (lambda h, P, N, lam: max(h - lam * P / (2 * N), 0), "no 2"),
+            (lambda h, P, N, lam: h, "derivative"),
+            (lambda h, P, N, lam: "high", "one number"),
         ],
     ),
-    "check_duality_gap": (
-        gap(lambda tau, total, product: tau * total - product),
+    "check_denoiser": (
+        climb(),
         [
-            (gap(lambda tau, total, product: total - product), "in front of"),
-            (gap(lambda tau, total, product: tau * (total - product)), "up to τ"),
-            (gap(lambda tau, total, product: tau * total + product), "cancel"),
-            (gap(lambda tau, total, product: product - tau * total), "larger one"),
-            (gap(lambda tau, total, product: tau * total), "second term"),
-            (gap(lambda tau, total, product: (tau * total - product).sum()), "each image"),
-            (lambda p, v, tau, tv: tau * tv(v) - (gradient(v) * p).flatten(1).sum(1), "not v"),
-            (gap(lambda tau, total, product: 2 * tau * total), "all dims"),
+            (climb(momentum=False), "will do"),
+            (climb(enough=torch.Tensor.min), "one image of the batch"),
+            (climb(sign=-1, most=250), "neither image"),
+            (climb(enough=lambda gaps: 1.0, most=20), "one image of the batch"),
+            (climb(enough=lambda gaps: 1.0, most=900), "then the gap says stop"),
+            (climb(enough=lambda gaps: 1.0, most=400), "point ahead"),
+            (climb(image=False), "field of arrows"),
+            (lambda v, tau, tv, accuracy: TV().prox(v, tau), "no call of tv.project"),
+            (lambda v, tau, tv, accuracy: tv(v), "shape"),
+        ],
+    ),
+    "check_surfaces": (
+        with_weights(3, 1),
+        [
+            (lambda v, sigma: TV().prox(v, sigma), "the next point is at 0.3 dB"),
+            (lambda v, sigma: v, "the next point is at 0.3 dB"),
+            (lambda v, sigma: v[:, 0], "shape"),
+            (lambda v, sigma: v / 0, "NaN"),
         ],
     ),
     "check_rho": (
@@ -70,3 +104,7 @@ CASES = {
         ],
     ),
 }
+
+
+def test_who_knows_the_edges_has_all_points():
+    assert total_variation.check_surfaces(with_weights(6)) == 3

@@ -3,8 +3,19 @@
 import torch
 
 from course_lib.lab.exercises import normal, uniform
-from course_lib.lab.exercises.checking import call, chosen, compare, exercise, several
-from course_lib.regularizers import TV, gradient, gradient_adjoint
+from course_lib.lab.exercises.checking import (
+    call,
+    chosen,
+    compare,
+    exercise,
+    expect,
+    number,
+    open_exercise,
+    several,
+    tensor_like,
+)
+from course_lib.metrics import psnr
+from course_lib.regularizers import TV
 
 
 @exercise
@@ -23,57 +34,92 @@ def check_edge_price(answer):
     chosen(answer[1], "same", hints)
 
 
-def dual_problem():
-    """A field p outside of the ball, images v [2, 1, 5, 7] and τ [2], in float64."""
-    v = uniform(2, 1, 5, 7)
-    p = normal(2, 2, 1, 5, 7, seed=1)
-    return p, v, torch.tensor([0.3, 0.9], dtype=torch.float64)
+@exercise
+def check_height(answer):
+    """Right: N(h − t)²/2 + λPt is least at t = h − λP/N, and never below the background."""
+    right = [max(h - lam * P / N, 0) for h, P, N, lam in SHAPES]
+    value = [number(call(answer, *case), "the height") for case in SHAPES]
+    wrong = {
+        "a height below the background? TV would rise again; what is left stops at 0.": [
+            h - lam * P / N for h, P, N, lam in SHAPES
+        ],
+        "that is what is lost; the question is what is left.": [min(lam * P / N, h) for h, P, N, lam in SHAPES],
+        "TV counts the jump at each of P places, not once.": [max(h - lam / N, 0) for h, _, N, lam in SHAPES],
+        "the data term is a sum over N pixels: they share the pull.": [max(h - lam * P, 0) for h, P, _, lam in SHAPES],
+        "perimeter over area, not area over perimeter.": [max(h - lam * N / P, 0) for h, P, N, lam in SHAPES],
+        "the data term is ½‖x − v‖²; its derivative has no 2.": [
+            max(h - lam * P / (2 * N), 0) for h, P, N, lam in SHAPES
+        ],
+    }
+    compare(
+        torch.tensor(value),
+        torch.tensor(right),
+        {hint: torch.tensor(mistake) for hint, mistake in wrong.items()},
+        "write N(h − t)²/2 + λPt for the height t that is left, and set its derivative to 0.",
+    )
+
+
+SHAPES = [(1.0, 40.0, 100.0, 0.5), (0.6, 12.0, 9.0, 0.1), (0.8, 24.0, 20.0, 3.0), (2.0, 400.0, 10000.0, 5.0)]
+"""h, P, N, λ of shapes; the third one vanishes."""
 
 
 @exercise
-def check_dual_step(answer):
-    """Right: uphill by ∇x with x = v − ∇ᵀp, a step of 1/8, then back into the ball of radius τ."""
-    tv, (p, v, tau) = TV(), dual_problem()
+def check_denoiser(answer):
+    """Right: with momentum, and with a certificate for every image of the batch."""
+    steps = []
 
-    def step(slope, size=8, radius=tau):
-        return tv.project(p + slope / size, radius)
+    class Watched(TV):
+        def project(self, p, radius):
+            steps.append(1)
+            return super().project(p, radius)
 
-    slope, value = gradient(v - gradient_adjoint(p)), call(answer, p, v, tau, tv)
-    wrong = {
-        "that has the shape of an image; the new p is a field, [B, 2, C, H, W].": v,
-        "the projection is missing: tv.project(p, tau).": p + slope / 8,
-        "that goes downhill: p + ∇x/8, for a maximum.": step(-slope),
-        "x is v − ∇ᵀp, not v + ∇ᵀp.": step(gradient(v + gradient_adjoint(p))),
-        "∇ᵀp is missing: the slope is ∇(v − ∇ᵀp), not ∇v.": step(gradient(v)),
-        "the step is 1/8, since ‖∇‖² ≤ 8: a step of 1 diverges.": step(slope, 1),
-        "p is missing: the step starts where you are, at p.": tv.project(slope / 8, tau),
-        "the radius of the ball is τ, not 1.": step(slope, radius=torch.ones_like(tau)),
-    }
-    compare(value, step(slope), wrong, "x = v − ∇ᵀp, then p + ∇x/8, then tv.project(…, tau).")
+    v, tau, accuracy = uniform(2, 1, 16, 16), torch.tensor([0.02, 0.4], dtype=torch.float64), 1e-3
+    v[:, :, :, 8:] += 1
+    exact = TV(iterations=4000, tolerance=1e-8).prox(v, tau)
+    x = call(answer, v, tau, Watched(), accuracy)
+    expect(getattr(x, "shape", None) != (2, 2, 1, 16, 16), "that is a field of arrows; the image is v − ∇ᵀp.")
+    tensor_like(x, v)
+    expect(len(steps) > 0, "no call of tv.project: after each step, the arrows go back into the ball.")
+    off = 0.5 * (x - exact).square().flatten(1).sum(1)
+    expect(len(steps) < 700, f"{len(steps)} steps: with momentum under 300 will do, and then the gap says stop.")
+    expect(off[0] <= accuracy or off[1] <= accuracy, "neither image is accurate: do you climb along ∇x, from p = 0?")
+    expect(off.max() <= accuracy, "one image of the batch is not accurate yet: all gaps have to be small.")
+    expect(len(steps) < 300, f"{len(steps)} steps, where under 300 will do: step from a point ahead, as FISTA does.")
 
 
-@exercise
-def check_duality_gap(answer):
-    """Right: the gap is τ TV(x) − ⟨∇x, p⟩ at x = v − ∇ᵀp, one number for each image, never negative."""
-    tv, (p, v, tau) = TV(), dual_problem()
-    p = tv.project(p, tau)
-    x = v - gradient_adjoint(p)
+def surfaces(count, seed):
+    """Images [count, 1, 64, 64] of surfaces that bend smoothly between sharp edges, to practise on."""
+    generator, u = torch.Generator().manual_seed(seed), torch.linspace(-1, 1, 64)
+    down, across = torch.meshgrid(u, u, indexing="ij")
 
-    def sums(a):
-        return a.flatten(1).sum(1)
+    def draw(*shape):
+        return torch.rand(shape, generator=generator)
 
-    product = sums(gradient(x) * p)
-    right, value = tau * tv(x) - product, call(answer, p, v, tau, tv)
-    wrong = {
-        "one number for each image: sum over all dims but the first.": right.sum(),
-        "τ is missing in front of TV(x).": tv(x) - product,
-        "τ multiplies TV(x) only: p already has norms up to τ.": tau * (tv(x) - product),
-        "the sign of ⟨∇x, p⟩ is the other one: at the optimum the two terms cancel.": tau * tv(x) + product,
-        "the other way round: τ TV(x) is the larger one.": -right,
-        "insert x = v − ∇ᵀp, not v.": tau * tv(v) - sums(gradient(v) * p),
-        "the second term is missing: ⟨∇x, p⟩.": tau * tv(x),
-    }
-    compare(value, right, wrong, "x = v − ∇ᵀp; tau * tv(x) minus the sum of ∇x times p over all dims but the first.")
+    images = []
+    for _ in range(count):
+        slope, wave = 6.28 * draw(1), 6 * draw(2)
+        x = 0.5 + 0.25 * (across * slope.cos() + down * slope.sin())
+        x = x + 0.1 * torch.sin(3 * across + wave[0]) * torch.cos(2 * down + wave[1])
+        for _ in range(3):
+            centre, radius, turn = 1.4 * draw(2) - 0.7, 0.15 + 0.35 * draw(1), 6.28 * draw(1)
+            right, low = across - centre[0], down - centre[1]
+            height = (0.25 + 0.2 * draw(1)) * (1 if draw(1) > 0.5 else -1)
+            inside = right**2 + low**2 < radius**2
+            x = x + inside * (height + 0.3 * (right * turn.cos() + low * turn.sin()))
+        images.append(x.clamp(0, 1))
+    return torch.stack(images)[:, None]
+
+
+@open_exercise(0.3, 1, 2, unit=" dB")
+def check_surfaces(answer):
+    """Gained on TV at its best λ, over six surfaces."""
+    truth, sigma = surfaces(6, seed=77), 0.1
+    v = truth + sigma * normal(*truth.shape, seed=78).float()
+    with torch.no_grad():
+        x = call(answer, v, sigma)
+    tensor_like(x, truth)
+    by_tv = max(psnr(TV().prox(v, lam).clamp(0, 1), truth).mean() for lam in (0.08, 0.1, 0.12))
+    return psnr(x.clamp(0, 1), truth).mean() - by_tv
 
 
 @exercise
