@@ -1,7 +1,9 @@
 """The checks of notebook 08 tell right from blank from typical wrong answers, and name the mistake."""
 
+import pytest
 import torch
 
+from course_lib import models
 from course_lib.lab.exercises import unrolling as exercises
 
 
@@ -34,6 +36,21 @@ def by_prox(z, u, y, A, denoise, rho, eta):
     return z, u + eta * (x - z)
 
 
+def schedule(matrix, theta, fall, select=0.0):
+    """Layers with one W, thresholds that fall by a factor, and a share of values that pass which grows to `select`."""
+
+    def answer(A):
+        W = matrix(A)
+        return [(W, theta * fall**k, select * (k + 1) / 16) for k in range(16)]
+
+    return answer
+
+
+def least_leaks(A):
+    W = torch.linalg.pinv(A)
+    return W / (W @ A).diag()[:, None]
+
+
 CASES = {
     "check_ista_layer": (
         matrices(),
@@ -53,7 +70,19 @@ CASES = {
             (lambda A, lam: A.T, "three things"),
         ],
     ),
-    "check_other_matrix": ("useless", [("same", "one A"), ("slower", "W A′"), ("none", "choose one")]),
+    "check_drifted_matrix": ("told", [("untold", "residual"), ("useless", "W A′"), ("none", "choose one")]),
+    "check_untrained_layers": (
+        schedule(least_leaks, 0.5, 0.85, select=0.12),
+        [
+            (schedule(lambda A: A.T / torch.linalg.matrix_norm(A, 2) ** 2, 0.018, 1), "next point is at -9 dB"),
+            (schedule(lambda A: A.T, 0.5, 0.85), "next point is at -9 dB"),
+            (lambda A: [(A.T, 0.1, 0)] * 8, "16 layers"),
+            (lambda A: [(A.T, 0.1)] * 16, "three things"),
+            (lambda A: [(A, 0.1, 0)] * 16, "shape"),
+            (lambda A: [(A.T, -0.1, 0)] * 16, ">= 0"),
+            (lambda A: [(A.T, 0.1, 1)] * 16, "in [0, 1)"),
+        ],
+    ),
     "check_admm_layer": (
         layer(),
         [
@@ -82,3 +111,20 @@ CASES = {
 
 def test_the_layer_may_use_the_prox_of_the_library(capsys):
     assert exercises.check_admm_layer(by_prox) and "✓" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("answer", "points"),
+    [(schedule(lambda A: A.T / 2, 0.3, 0.85), 1), (schedule(least_leaks, 0.5, 0.8), 2)],
+    ids=["transposed", "least leaks"],
+)
+def test_better_layers_give_more_points(answer, points):
+    assert exercises.check_untrained_layers(answer) == points
+
+
+def test_the_layers_of_the_check_are_those_of_lista():
+    net = models.load_model("lista")
+    z = exercises.bernoulli_gaussian(20, 200, 0.1, torch.Generator().manual_seed(0))[:, 0, 0]
+    y = z @ net.A.T
+    layers = [(net.W[k], net.threshold[k].abs().item(), 0.12 * (k + 1) / 16) for k in range(16)]
+    assert torch.allclose(exercises.run_layers(layers, net.A, y), net(y), atol=1e-5)

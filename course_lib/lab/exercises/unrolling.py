@@ -2,9 +2,20 @@
 
 import torch
 
+from course_lib.data import bernoulli_gaussian
 from course_lib.lab.exercises import normal, uniform
-from course_lib.lab.exercises.checking import call, chosen, compare, exercise, expect, several, tensor_like
-from course_lib.models.unrolled import ADMMNet
+from course_lib.lab.exercises.checking import (
+    call,
+    chosen,
+    compare,
+    exercise,
+    expect,
+    number,
+    open_exercise,
+    several,
+    tensor_like,
+)
+from course_lib.models.unrolled import ADMMNet, gaussian_matrix, soft_threshold
 from course_lib.operators import SubsampledTransform
 
 
@@ -42,13 +53,42 @@ def check_ista_layer(answer):
 
 
 @exercise
-def check_other_matrix(answer):
-    """Right: W is an inverse of its A in disguise; for another A it mixes the values of the code."""
+def check_drifted_matrix(answer):
+    """Right: A stands in the residual y − A z; W has to turn that into a correction that is roughly right, no more."""
     hints = {
-        "same": "W has learned no statistics of Gaussian matrices. Its row i looks for column i of one A.",
-        "slower": "W A must be near I on sparse codes. What is W A′, when A′ and A have nothing in common?",
+        "untold": "with the old A the true code leaves a residual, (A′ − A)z. Where does the network come to rest?",
+        "useless": "the error after a layer is (I − W A′)(z − z*), before the threshold. How far is W A′ from W A?",
     }
-    chosen(answer, "useless", hints)
+    chosen(answer, "told", hints)
+
+
+def run_layers(layers, A, y):
+    """The codes [B, n] after layers (W, θ, share) as those of `LISTA`: the largest values, a share, pass unshrunk."""
+    z = y.new_zeros(len(y), A.shape[1])
+    for W, theta, share in layers:
+        v = z + (y - z @ A.T) @ W.T
+        least = v.abs().sort(descending=True).values[:, round(share * v.shape[1])][:, None]
+        z = torch.where(v.abs() > least, v, soft_threshold(v, v.new_tensor(theta)))
+    return z
+
+
+@open_exercise(-9, -20, -32, unit=" dB")
+def check_untrained_layers(answer):
+    """That is the error of 16 layers, over 300 codes for each of three matrices that you have not seen."""
+    errors = []
+    for seed in (101, 102, 103):
+        A = gaussian_matrix(100, 200, seed)
+        z = bernoulli_gaussian(300, 200, 0.1, torch.Generator().manual_seed(seed))[:, 0, 0]
+        layers = call(answer, A)
+        several(layers, 16, "return a list of 16 layers, each (W, θ, share).")
+        for layer in layers:
+            several(layer, 3, "each layer is three things: (W, θ, share).")
+            tensor_like(layer[0], A.T, "W")
+            expect(number(layer[1], "θ") >= 0, "θ should be >= 0: a threshold.")
+            expect(0 <= number(layer[2], "the share") < 1, "the share should be in [0, 1).")
+        layers = [(W.to(A), float(theta), float(share)) for W, theta, share in layers]
+        errors.append(10 * ((run_layers(layers, A, z @ A.T) - z).square().sum() / z.square().sum()).log10())
+    return sum(errors) / 3
 
 
 def admm_problem():
