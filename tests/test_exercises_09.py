@@ -2,44 +2,37 @@
 
 import math
 
-
-def step(start=1, into=1, order=1):
-    def answer(z, u, y, A, f, s, rho):
-        x = A.prox(z - start * u, y, rho)
-        new = f(x + into * u, s)
-        return new, u + order * (x - new)
-
-    return answer
+from course_lib.lab.exercises.plug_and_play import CALLS
+from course_lib.reconstruction import plug_and_play as pnp
+from course_lib.reconstruction import warm_start
+from course_lib.studies.methods import run_biharmonic
 
 
-def edited(change):
-    """The right step, with (x⁺, z⁺, z, u) put together in another way."""
-
-    def answer(z, u, y, A, f, s, rho):
-        x = A.prox(z - u, y, rho)
-        return change(x, f(x + u, s), z, u)
+def hqs(strength=lambda k, n, sigma: 0.2 * (sigma / 0.2) ** (k / (n - 1)), rho=None, told=None, last="z"):
+    def answer(y, A, f, sigma, z, lam, steps):
+        for k in range(steps):
+            s = strength(k, steps, sigma)
+            x = A.prox(z, y, rho(lam, sigma, s) if rho else lam * sigma**2 / s**2)
+            z = f(x, told(s, sigma) if told else s)
+        return z if last == "z" else x
 
     return answer
+
+
+def careful(y, A, f, sigma):
+    start = run_biharmonic(y, A, None, None, sigma)[0]
+    return pnp.admm(y, A, f, 0.1, 0.05, start, steps=CALLS).x
+
+
+def too_often(y, A, f, sigma):
+    return pnp.hqs(y, A, f, sigma, steps=CALLS + 1).x
+
+
+def from_black(y, A, f, sigma):
+    return pnp.hqs(y, A, f, sigma, steps=8).x
 
 
 CASES = {
-    "check_pnp_step": (
-        step(),
-        [
-            (step(start=-1), "not z + u"),
-            (step(start=0), "not z."),
-            (step(into=-1), "not x⁺ − u"),
-            (step(into=0), "memory"),
-            (step(order=-1), "not by z⁺ − x⁺"),
-            (edited(lambda x, new, z, u: (new, x - new)), "running sum"),
-            (edited(lambda x, new, z, u: (new, u + x - z)), "not with the old"),
-            (edited(lambda x, new, z, u: (u + x - new, new)), "wrong way round"),
-            (edited(lambda x, new, z, u: (x, u + x - new)), "z⁺: x = "),
-            (edited(lambda x, new, z, u: (new, 2 * u)), "u⁺ = u + x⁺"),
-            (edited(lambda x, new, z, u: new), "a pair"),
-            (lambda z, u, y, A, f, s, rho: (A.prox(z - u, y, s), u), "z⁺: x = "),
-        ],
-    ),
     "check_pnp_strength": (
         lambda lam, rho: math.sqrt(lam / rho),
         [
@@ -50,21 +43,60 @@ CASES = {
             (lambda lam, rho: lam, "what is s"),
         ],
     ),
+    "check_hqs": (
+        hqs(),
+        [
+            (hqs(lambda k, n, sigma: 0.2 + (sigma - 0.2) * k / (n - 1)), "not linearly"),
+            (hqs(lambda k, n, sigma: 0.2 * (sigma / 0.2) ** (k / n)), "n − 1 ratios"),
+            (hqs(lambda k, n, sigma: sigma * (0.2 / sigma) ** (k / (n - 1))), "begins at 0.2"),
+            (hqs(rho=lambda lam, sigma, s: lam * sigma / s), "mind the square"),
+            (hqs(rho=lambda lam, sigma, s: s**2 / (lam * sigma**2)), "not its inverse"),
+            (hqs(rho=lambda lam, sigma, s: sigma**2 / s**2), "λ is missing"),
+            (hqs(rho=lambda lam, sigma, s: lam), "from step to step"),
+            (hqs(told=lambda s, sigma: sigma), "not σ"),
+            (hqs(last="x"), "not x"),
+            (hqs(rho=lambda lam, sigma, s: 3 * lam), "in each step"),
+            (lambda y, A, f, sigma, z, lam, steps: z[0], "shape"),
+        ],
+    ),
+    "check_hqs_rule": (
+        0.25,
+        [(0.5, "what follows"), (1, "factor 2"), (4, "other way"), (0.1, "cancels"), ("¼", "one")],
+    ),
     "check_rescaled": (
         "same",
         [("smoother", "pull the factor"), ("sharper", "pull the factor"), ("darker", "two factors"), ("?", "choose")],
     ),
     "check_averaged": (
-        (-0.2, 1.05),
+        (1 / 2.4, 1 + 0.1 / 2.4),
         [
-            ((-0.7, 0.55), "identity"),
-            ((-1.4, 1.1), "f itself"),
-            ((-0.2, 1.0), "above 1"),
-            ((0.2, 1.05), "smallest: for"),
-            ((-0.2, 1.1), "largest: for"),
-            ((1.05, -0.2), "above the largest"),
-            ((-0.2, "big"), "one number"),
+            ((1 / 1.4, 1.04), "identity"),
+            ((0.5, 1.05), "still below 0"),
+            ((0.25, 1.025), "larger one"),
+            ((0.417, 1.0), "cannot fall"),
+            ((0.417, 1.1), "f itself"),
+            ((0.417, 0.458), "identity"),
+            ((0.417, 1.07), "mean of x"),
+            ((0.417, "big"), "one number"),
             (1.05, "pair"),
         ],
     ),
+    "check_few_calls": (
+        careful,
+        [
+            (too_often, "more than 16 times"),
+            (from_black, "the next point is at 0.8"),
+            (lambda y, A, f, sigma: y[:1], "shape"),
+            (lambda y, A, f, sigma: warm_start(y, A, sigma), "the next point"),
+        ],
+    ),
 }
+
+
+def test_the_open_exercise_knows_a_first_try_from_a_careful_one(capsys):
+    from course_lib.lab.exercises.plug_and_play import check_few_calls
+
+    def first(y, A, f, sigma):
+        return pnp.hqs(y, A, f, sigma, warm_start(y, A, sigma), steps=CALLS).x
+
+    assert (check_few_calls(first), check_few_calls(careful)) == (1, 3), capsys.readouterr().out
