@@ -4,6 +4,8 @@ import math
 
 import torch
 
+from course_lib.lab.exercises.vae import check_few_evaluations
+
 
 def kl(mean, logvar):
     return 0.5 * (mean.square() + logvar.exp() - 1 - logvar).sum(1)
@@ -22,8 +24,62 @@ def sample(mean, logvar, noise):
     return mean + (0.5 * logvar).exp() * noise
 
 
+def draws_from(kind):
+    """An estimate of the open exercise: from the prior; around the best draw; around two tops, one for each order of
+    the bumps."""
+
+    def answer(log_joint, generator):
+        z = torch.randn(200 if kind == "prior" else 100, 2, generator=generator, dtype=torch.float64)
+        values = log_joint(z)
+        if kind == "prior":
+            return (values + 0.5 * z.square().sum(1)).logsumexp(0) + math.log(2 * math.pi) - math.log(200)
+        top = z[values.argmax()]
+        tops = torch.stack([top, top.flip(0)]) if kind == "two" else top[None]
+        w = tops.repeat(100 // len(tops), 1)
+        w = w + 0.15 * torch.randn(100, 2, generator=generator, dtype=torch.float64)
+        q = torch.distributions.Normal(tops, 0.15)
+        log_q = q.log_prob(w[:, None]).sum(2).logsumexp(1) - math.log(len(tops))
+        return (log_joint(w) - log_q).logsumexp(0) - math.log(100)
+
+    return answer
+
+
+def climbing(log_joint, generator):
+    """The two tops are climbed, and the Hessian there says how wide the Gaussians have to be."""
+    z = torch.randn(50, 2, generator=generator, dtype=torch.float64)
+    z = z[log_joint(z).topk(2).indices]
+    z = torch.cat([z, z.flip(1)]).requires_grad_()
+    optimizer = torch.optim.LBFGS([z], max_iter=15, max_eval=15, line_search_fn="strong_wolfe")
+
+    def closure():
+        optimizer.zero_grad()
+        loss = -log_joint(z).sum()
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    tops = z.detach()
+    bends = -torch.stack([torch.func.hessian(lambda u: log_joint(u[None])[0])(top) for top in tops])
+    q = torch.distributions.MultivariateNormal(tops, precision_matrix=bends / 1.5)
+    w = (tops[:, None] + (q.scale_tril @ torch.randn(4, 2, 20, generator=generator, dtype=torch.float64)).mT).reshape(
+        80, 2
+    )
+    log_q = q.log_prob(w[:, None]).logsumexp(1) - math.log(4)
+    return (log_joint(w) - log_q).logsumexp(0) - math.log(80)
+
+
 CASES = {
-    "check_naive_likelihood": ("below", [("above", "concave"), ("equal", "Jensen"), ("never", "choose one")]),
+    "check_naive_likelihood": (
+        ("equal", "below"),
+        [
+            (("below", "below"), "p̂: each"),
+            (("above", "below"), "p̂: each"),
+            (("equal", "above"), "concave"),
+            (("equal", "equal"), "Jensen"),
+            (("equal", "never"), "choose one"),
+            ("below", "pair"),
+        ],
+    ),
     "check_kl": (
         kl,
         [
@@ -82,8 +138,22 @@ CASES = {
             ("falls", "pair"),
         ],
     ),
+    "check_few_evaluations": (
+        climbing,
+        [
+            (draws_from("prior"), "the next point is at 1.5"),
+            (lambda log_joint, generator: log_joint(torch.zeros(201, 2, dtype=torch.float64)).sum(), "more than 200"),
+            (lambda log_joint, generator: log_joint(torch.zeros(2, dtype=torch.float64)), "latents [S, 2]"),
+            (lambda log_joint, generator: 24.0, "the next point"),
+        ],
+    ),
 }
 
 
 def test_the_right_kl_vanishes_for_the_prior():
     assert kl(torch.zeros(1, 3), torch.zeros(1, 3)) == 0
+
+
+def test_the_open_exercise_knows_a_first_try_from_a_careful_one(capsys):
+    points = [check_few_evaluations(answer) for answer in (draws_from("prior"), draws_from("one"), climbing)]
+    assert points == [0, 1, 3], capsys.readouterr().out

@@ -1,22 +1,46 @@
 """Checks of notebook 10, variational autoencoders."""
 
+import functools
 import math
 
 import torch
 
 from course_lib.lab.exercises import normal
-from course_lib.lab.exercises.checking import call, chosen, compare, exercise, expect, several
+from course_lib.lab.exercises.checking import call, chosen, compare, exercise, expect, number, open_exercise, several
 from course_lib.models.vae import kl_divergence
 
 
 @exercise
 def check_naive_likelihood(answer):
-    """Right: log is concave, so E[log p̂] ≤ log E[p̂] = log p(x). Few draws miss the z that explain x."""
+    """Right: E[p̂] = p(x), and log is concave, so E[log p̂] ≤ log E[p̂] = log p(x): few draws miss the z that count."""
+    several(answer, 2, "give a pair: (the average of p̂, the average of log p̂).")
     hints = {
-        "above": "p̂ is right on average: E[p̂] = p(x). The logarithm is concave; draw it with two values of p̂.",
-        "equal": "E[p̂] = p(x) holds for p̂, not for log p̂: what does Jensen's inequality say of a concave function?",
+        "above": "p̂: each p(x|z_i) with z_i from the prior has the average ∫ p(x|z) p(z) dz. And their mean?",
+        "below": "p̂: each p(x|z_i) with z_i from the prior has the average ∫ p(x|z) p(z) dz. And their mean?",
     }
-    chosen(answer, "below", hints)
+    chosen(answer[0], "equal", hints)
+    hints = {
+        "above": "log p̂: the logarithm is concave; draw it with two values of p̂, and the mean of the two.",
+        "equal": "log p̂: a mean and a logarithm can't be exchanged. What does Jensen's inequality say?",
+    }
+    chosen(answer[1], "below", hints)
+
+
+NOISE = 0.1
+"""√η of the images with two bumps."""
+
+
+def two_bumps(z):
+    """The decoder of the open exercise: latents [S, 2] to images [S, 32], a bump at z_1 and a lower one at z_2."""
+    pixels = torch.linspace(-4, 4, 32, dtype=z.dtype)
+    bumps = torch.exp(-0.5 * ((pixels - z[..., None]) / 0.7) ** 2)  # [S, 2, 32]
+    return bumps[:, 0] + 0.6 * bumps[:, 1]
+
+
+def log_joint_of_two(x, z):
+    """log p(x|z) + log p(z), [S], of an image [32] and latents [S, 2]."""
+    fit = -0.5 * ((x - two_bumps(z)) / NOISE).square().sum(1) - 16 * math.log(2 * math.pi * NOISE**2)
+    return fit - 0.5 * z.square().sum(1) - math.log(2 * math.pi)
 
 
 def posterior():
@@ -108,3 +132,45 @@ def check_large_beta(answer):
         "falls": "η: the learned η is the mean squared error. Does that fall when z tells the decoder less?",
     }
     chosen(answer[1], "grows", hints)
+
+
+EVALUATIONS = 200
+"""How many latents a method of the open exercise may try, for each image."""
+
+
+@functools.lru_cache(1)
+def hidden_images():
+    """The images [6, 32] of the open exercise and their log p(x) [6], by a fine grid over both latents."""
+    z = normal(6, 2, seed=11)
+    images = two_bumps(z) + NOISE * normal(6, 32, seed=12)
+    line = torch.arange(-5, 5, 0.01, dtype=torch.float64)
+    first = two_bumps(torch.stack([line, torch.full_like(line, 99)], 1))  # the other bump is out of sight
+    second = two_bumps(torch.stack([torch.full_like(line, 99), line], 1))
+    logs = []
+    for x in images:
+        rest = x - first
+        squared = rest.square().sum(1)[:, None] - 2 * rest @ second.T + second.square().sum(1)
+        joint = -0.5 * squared / NOISE**2 - 0.5 * (line[:, None].square() + line.square())
+        constant = math.log(2 * math.pi) + 16 * math.log(2 * math.pi * NOISE**2)
+        logs.append(joint.flatten().logsumexp(0) + 2 * math.log(0.01) - constant)
+    return images, torch.stack(logs)
+
+
+@open_exercise(1.5, 0.5, 0.15, unit=" nats of error")
+def check_few_evaluations(answer):
+    """Find the posterior first, then draw where it is, from something a little wider."""
+    images, logs = hidden_images()
+    errors = []
+    for k, x in enumerate(images):
+        tried = 0
+
+        def log_joint(z, x=x):
+            nonlocal tried
+            expect(z.dim() == 2 and z.shape[1] == 2, f"log_joint takes latents [S, 2], got {list(z.shape)}.")
+            tried += len(z)
+            expect(tried <= EVALUATIONS, f"more than {EVALUATIONS} latents were tried for one image.")
+            return log_joint_of_two(x, z)
+
+        value = number(call(answer, log_joint, torch.Generator().manual_seed(k)), "log p(x)")
+        errors.append(value - logs[k].item())
+    return math.sqrt(sum(error**2 for error in errors) / len(errors))
