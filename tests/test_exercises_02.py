@@ -2,15 +2,17 @@
 
 import torch
 
+from course_lib.lab.exercises import normal
 from course_lib.lab.exercises import variational_regularization as exercises
+from course_lib.solvers import selection
 
 
 def tikhonov(gain, back=lambda spectrum, y: torch.fft.irfft2(spectrum, s=y.shape[-2:])):
-    return lambda y, k, p, lam: back(gain(k, p, lam) * torch.fft.rfft2(y), y)
+    return lambda y, k, q, lam: back(gain(k, q, lam) * torch.fft.rfft2(y), y)
 
 
-def right_gain(k, p, lam):
-    return k.conj() / (k.abs().square() + lam * p)
+def right_gain(k, q, lam):
+    return k.conj() / (k.abs().square() + lam * q)
 
 
 def posterior_mean(weights, final=lambda w, t: (w * t).sum(1) / w.sum(1)):
@@ -22,6 +24,23 @@ def posterior_mean(weights, final=lambda w, t: (w * t).sum(1) / w.sum(1)):
 
 def posterior(squares, log_prior, sigma):
     return (log_prior - squares / (2 * sigma**2)).exp()
+
+
+def degrees(k, q, lam):
+    return k.abs() ** 2 / (k.abs() ** 2 + lam * q)
+
+
+def by_discrepancy(y, A, solve, phi, sigma):
+    return selection.discrepancy(y, A, solve, sigma).lam
+
+
+def rehearsed(y, A, solve, phi, sigma):
+    """The λ that is best for a first estimate in place of the truth."""
+    by_risk = selection.sure(y, A, solve, sigma, exercises.LAMS).lam
+    stand_in = solve(y, (by_discrepancy(y, A, solve, phi, sigma) * by_risk).sqrt())
+    again = A(stand_in) + sigma * normal(4, *y.shape[1:])
+    errors = torch.stack([(solve(again, lam) - stand_in).square().mean() for lam in exercises.LAMS])
+    return exercises.LAMS[errors.argmin()]
 
 
 CASES = {
@@ -44,14 +63,36 @@ CASES = {
             (tikhonov(right_gain, lambda s, y: torch.fft.irfft2(s)), "width was odd"),
             (tikhonov(right_gain, lambda s, y: s), "irfft2"),
             (tikhonov(right_gain, lambda s, y: torch.fft.ifft2(s)), "spectrum"),
-            (tikhonov(lambda k, p, lam: k / (k.abs() ** 2 + lam * p)), "conjugate"),
-            (tikhonov(lambda k, p, lam: k.conj() / (k.abs() ** 2 + lam)), "p is missing"),
-            (tikhonov(lambda k, p, lam: k.conj() / (k.abs() ** 2 + p)), "λ is missing"),
-            (tikhonov(lambda k, p, lam: k.conj() / (k.abs() + lam * p)), "not |k|"),
-            (tikhonov(lambda k, p, lam: k.conj() / (k * k + lam * p)), "not k²"),
-            (tikhonov(lambda k, p, lam: 1 / k), "plain inversion"),
-            (tikhonov(lambda k, p, lam: 1 / (k.abs() ** 2 + lam * p)), "numerator"),
-            (tikhonov(lambda k, p, lam: 2 * right_gain(k, p, lam)), "for each frequency"),
+            (tikhonov(lambda k, q, lam: k / (k.abs() ** 2 + lam * q)), "conjugate"),
+            (tikhonov(lambda k, q, lam: k.conj() / (k.abs() ** 2 + lam)), "q is missing"),
+            (tikhonov(lambda k, q, lam: k.conj() / (k.abs() ** 2 + q)), "λ is missing"),
+            (tikhonov(lambda k, q, lam: k.conj() / (k.abs() + lam * q)), "not |k|"),
+            (tikhonov(lambda k, q, lam: k.conj() / (k * k + lam * q)), "not k²"),
+            (tikhonov(lambda k, q, lam: 1 / k), "plain inversion"),
+            (tikhonov(lambda k, q, lam: 1 / (k.abs() ** 2 + lam * q)), "numerator"),
+            (tikhonov(lambda k, q, lam: 2 * right_gain(k, q, lam)), "for each frequency"),
+        ],
+    ),
+    "check_divergence": (
+        lambda k, q, lam: degrees(k, q, lam).sum(),
+        [
+            (lambda k, q, lam: degrees(k, q, lam).mean(), "does not average"),
+            (lambda k, q, lam: (k.conj() / (k.abs() ** 2 + lam * q)).sum().real, "divergence of x̂"),
+            (lambda k, q, lam: (1 - degrees(k, q, lam)).sum(), "what it leaves"),
+            (lambda k, q, lam: degrees(k, q, lam).square().sum(), "squares"),
+            (lambda k, q, lam: degrees(k, torch.ones_like(q), lam).sum(), "q is missing"),
+            (lambda k, q, lam: (k.abs() / (k.abs() + lam * q)).sum(), "not |k|"),
+            (lambda k, q, lam: degrees(k, q, lam).sum() + 1, "the sum of these numbers"),
+            (degrees, "one number"),
+        ],
+    ),
+    "check_rule": (
+        by_discrepancy,
+        [
+            (lambda y, A, solve, phi, sigma: 0.02, "dB lost"),
+            (lambda y, A, solve, phi, sigma: 0 * sigma, "positive"),
+            (lambda y, A, solve, phi, sigma: exercises.LAMS, "one number"),
+            (lambda y, A, solve, phi, sigma: selection.l_curve(y, A, solve, phi, exercises.LAMS).lam, "dB lost"),
         ],
     ),
     "check_map_lambda": (
@@ -91,3 +132,22 @@ def test_other_writings_of_a_right_answer_count():
     assert exercises.check_posterior_mean(
         lambda y, t, p, s: torch.softmax(p - (y[:, None] - t) ** 2 / (2 * s**2), 1).mv(t)
     )
+
+
+def test_the_points_of_a_rule():
+    assert exercises.check_rule(by_discrepancy) == 1 and exercises.check_rule(rehearsed) == 3
+    assert exercises.practice(rehearsed) < 0.5 * exercises.practice(by_discrepancy)
+
+
+def test_what_the_rules_are_judged_on_is_not_what_they_practise_on():
+    mine, hidden = (list(exercises.deblurring_problems(names, 0)) for names in (("camera", "text"), ("cat", "moon")))
+    assert len(mine) == len(hidden) == 8 and not any(torch.equal(a[0], b[0]) for a in mine for b in hidden)
+    for x, y, A, solve, phi, sigma in mine:
+        assert abs((y - A(x)).std() / sigma - 1) < 0.05
+        best = solve(y, 0.1)
+
+        def objective(u, y=y, A=A, phi=phi):
+            return 0.5 * (A(u) - y).square().sum() + 0.1 * phi(u).sum()
+
+        assert all(objective(best) < objective(best + 1e-3 * normal(*y.shape, seed=i)) for i in range(3))
+        assert torch.allclose(solve(y.expand(2, -1, -1, -1), torch.tensor([0.1, 1.0]))[:1], best)
