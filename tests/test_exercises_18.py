@@ -1,8 +1,14 @@
 """The checks of notebook 18: right, blank, and typical wrong answers."""
 
+from course_lib.reconstruction import patch_map
+
 
 def penalty(values=lambda z, logdet: z.square().sum(1) - 2 * logdet, combine=lambda v, z, d: v.mean() * d / z.shape[1]):
     return lambda z, logdet, d: combine(values(z, logdet), z, d)
+
+
+def weights(variance=lambda H, m, N: (H**2 * m[:, None] / N).sum(0), power=2, half=2):
+    return lambda H, mean, dose, span: variance(H, mean, dose) / span**power / half
 
 
 CASES = {
@@ -26,16 +32,27 @@ CASES = {
         ],
     ),
     "check_map_weight": (
-        lambda sigma, span: (sigma / span) ** 2 / 2,
+        weights(),
         [
-            (lambda sigma, span: sigma**2 / 2, "noise of c"),
-            (lambda sigma, span: (sigma * span) ** 2 / 2, "multiplied"),
-            (lambda sigma, span: (sigma / span) ** 2, "½ is missing"),
-            (lambda sigma, span: sigma / span / 2, "square it"),
-            (lambda sigma, span: sigma**2 / span / 2, "span², not span"),
-            (lambda sigma, span: span, "half its square"),
-            (lambda sigma, span: 0.5, "tensor"),
-            (lambda sigma, span: ((sigma / span) ** 2 / 2).mean(), "shape [4]"),
+            (weights(variance=lambda H, m, N: (H * m[:, None] / N).sum(0)), "weights squared"),
+            (weights(variance=lambda H, m, N: (H * (m / N).sqrt()[:, None]).sum(0) ** 2), "add their variances"),
+            (weights(variance=lambda H, m, N: (H**2 * m[:, None]).sum(0)), "with dose N is"),
+            (weights(power=0), "noise of c"),
+            (weights(power=-2), "multiplied"),
+            (weights(power=1), "not by span"),
+            (weights(half=1), "½ is missing"),
+            (lambda H, m, N, span: ((H**2 * m[:, None] / N).sum(0)).sqrt() / span / 2, "half a standard deviation"),
+            (lambda H, m, N, span: span, "by span² and by 2"),
+            (lambda H, m, N, span: 0.5, "tensor"),
+        ],
+    ),
+    "check_scan": (
+        lambda y, A, sigma, flow, x0: patch_map(y / sigma, (1 / sigma) * A, flow, 0.5, x0, rounds=12, steps=4).x,
+        [
+            (lambda y, A, sigma, flow, x0: x0, "the next point is at 0.2 dB"),
+            (lambda y, A, sigma, flow, x0: x0[:1], "shape [3, 1, 64, 64]"),
+            (lambda y, A, sigma, flow, x0: y, "shape [3, 1, 64, 64]"),
+            (lambda y, A, sigma, flow, x0: x0 / 0, "NaN"),
         ],
     ),
     "check_wrong_kernel": (

@@ -1,9 +1,27 @@
 """Checks of notebook 18, towards real data."""
 
+import functools
+
 import torch
 
+from course_lib import operators, solvers
+from course_lib.data import phantom
 from course_lib.lab.exercises import normal, uniform
-from course_lib.lab.exercises.checking import call, chosen, compare, exercise, expect, number
+from course_lib.lab.exercises.checking import (
+    call,
+    chosen,
+    compare,
+    exercise,
+    expect,
+    number,
+    open_exercise,
+    tensor_like,
+)
+from course_lib.lab.real_data import grey, noise, scanner
+from course_lib.metrics import psnr
+from course_lib.models import load_model
+from course_lib.reconstruction import patch_map
+from course_lib.regularizers import TV
 
 
 @exercise
@@ -45,17 +63,47 @@ def check_pixels_once(answer):
 
 @exercise
 def check_map_weight(answer):
-    """Right: u = (c − low)/span has noise σ/span, and the prior is about u: λ = (σ/span)²/2, map by map."""
-    sigma, span = 0.1 + uniform(2, 4)
-    value, right = call(answer, sigma, span), (sigma / span).square() / 2
+    """Right: Σ_b H²x_b/N is the noise of c, divided by span² that of u, and λ is half of it, map by map."""
+    H, mean, dose, span = normal(6, 4), 0.1 + uniform(6), 50.0, 0.5 + uniform(4, seed=1)
+    value = call(answer, H, mean, dose, span)
+    variance = (H.square() * mean[:, None] / dose).sum(0)
+    right = variance / span.square() / 2
     wrong = {
-        "σ is the noise of c; the flow sees u, whose noise is σ/span.": sigma.square() / 2,
-        "c is divided by span, and so is its noise; yours is multiplied.": (sigma * span).square() / 2,
-        "the ½ is missing: λ = σ²/2.": (sigma / span).square(),
-        "λ is half a variance, not half a standard deviation: square it.": sigma / span / 2,
-        "the whole standard deviation is divided by span, then squared: span², not span.": sigma.square() / span / 2,
+        "a variance has the weights squared: H², not H.": (H * mean[:, None] / dose).sum(0) / span.square() / 2,
+        "the bands are independent: add their variances, do not square the sum.": (
+            (H * (mean / dose).sqrt()[:, None]).sum(0).square() / span.square() / 2
+        ),
+        "the variance of counts with dose N is x/N.": right * dose,
+        "that is the noise of c; the flow sees u = (c − a)/span.": variance / 2,
+        "c is divided by span, and so is its noise; yours is multiplied.": variance * span.square() / 2,
+        "a variance is divided by span², not by span.": variance / span / 2,
+        "the ½ is missing: λ is half a variance.": 2 * right,
+        "λ is half a variance, not half a standard deviation.": variance.sqrt() / span / 2,
     }
-    compare(value, right, wrong, "the noise of u is σ/span; λ is half its square.")
+    compare(value, right, wrong, "Σ_b H_bk² mean_b / N is the variance of c_k; divide it by span² and by 2.")
+
+
+@functools.cache
+def scanned():
+    """What the open exercise starts from: (data, operator, σ, flow, TV image, truth, PSNR of the text's method)."""
+    R, A = scanner(64)
+    x, sigma = torch.cat([grey("moon", 64), grey("astronaut", 64), phantom.image(64).rot90(1, (2, 3))]), 0.003
+    y = A(x) + noise(A(x), sigma, seed=1)
+    x0 = operators.filtered_back_projection(64 * y, R)
+    step = 1.9 / A.norm(x0.shape, iterations=30) ** 2
+    x0 = solvers.condat_vu(y, A, TV(), 1e-4, x0=x0, step=step, steps=500, tolerance=1e-5).x
+    flow = load_model("patch_glow")
+    usual = patch_map(y / sigma, (1 / sigma) * A, flow, 0.5, x0, rounds=4, steps=12).x
+    return y, A, sigma, flow, x0, x, psnr(usual.clamp(0, 1), x)
+
+
+@open_exercise(0.2, 0.3, 0.45, unit=" dB")
+def check_scan(answer):
+    """That is the mean gain over the patch flow of the text, on three objects in the scanner."""
+    *given, x, usual = scanned()
+    value = call(answer, *given)
+    tensor_like(value, x, "the image")
+    return (psnr(value.detach().clamp(0, 1), x) - usual).mean()
 
 
 @exercise
