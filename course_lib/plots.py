@@ -19,6 +19,7 @@ from course_lib.common import check, check_count, check_images
 
 COLORS = {
     "analysis": "#D55E00",
+    "analysis_volume": "#9C3D00",
     "bicubic": "#56B4E9",
     "biharmonic": "#56B4E9",
     "flow_denoiser_pnp": "#005F46",

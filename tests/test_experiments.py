@@ -67,8 +67,9 @@ def test_every_method_gives_a_cell(experiment, method, monkeypatch):
     if METHODS[method].network.startswith("vae"):
         small = VAE(8, dim=4, widths=[6, 6], blocks=[0, 0]).freeze()
         monkeypatch.setattr(Experiment, "network", lambda self, method: small)
-    if method == "flow_denoiser_pnp":
+    if METHODS[method].network.startswith("glow"):
         monkeypatch.setattr(Experiment, "network", lambda self, method: self.model)
+    if method == "flow_denoiser_pnp":
         monkeypatch.setattr(methods, "load_model", lambda name, device: small_flow().float())
     task = METHODS[method].tasks[0]
     images, objective, seconds = experiment.estimate(task, method, 0.01, 1e-4, experiment.test, 0)

@@ -86,6 +86,11 @@ def run_map(y, A, model, lam, sigma):
     return image_and_objective(map_estimate(y, A, model, lam, warm_start(y, A, sigma)))
 
 
+def run_analysis_from_tv(y, A, model, lam, sigma):
+    result = analysis(y, A, model, lam, warm_start(y, A, sigma), optimizer="lbfgs", steps=100)
+    return image_and_objective(result)
+
+
 def run_recommended(y, A, model, lam, sigma):
     return image_and_objective(recommended(y, A, model, sigma, lam))
 
@@ -134,6 +139,7 @@ METHODS = {
     "pnp": Method(run_plug_and_play, lambda sigma: 0.23, network="dncnn", grid=PNP_GRID),
     "recommended": Method(run_recommended, bayesian),
     "map": Method(run_map, bayesian),
+    "analysis_volume": Method(run_analysis_from_tv, bayesian, network="glow_volume_preserving"),
     "synthesis_lbfgs": minimizing(synthesis, optimizer="lbfgs", steps=100),
     "analysis_lbfgs": minimizing(analysis, descent, optimizer="lbfgs", steps=100),
     "synthesis": minimizing(synthesis, descent),
