@@ -145,9 +145,10 @@ def test_a_network_that_holds_a_scanner_is_saved_without_its_matrix():
     assert not Radon(6, [10, 70]).state_dict()
 
 
-def test_downsampling_by_one_is_the_identity():
+@pytest.mark.parametrize("kind", [Downsample, Subsample])
+def test_a_factor_of_one_is_the_identity(kind):
     x = noise(1, 2, 3, 5)
-    assert torch.equal(Downsample(1)(x), x)
+    assert torch.equal(kind(1)(x), x)
 
 
 @pytest.mark.parametrize("device", DEVICES)
