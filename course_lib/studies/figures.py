@@ -23,7 +23,8 @@ from course_lib.studies.experiments import SIGMA, untuned_experiment
 from course_lib.studies.scores import PUBLISHED, tuned_lams
 from course_lib.studies.store import read_table
 
-GALLERY = {"tv": "total variation", "synthesis": "synthesis", "analysis": "analysis", "recommended": "recommended"}
+GALLERY = {"tv": "total variation", "synthesis": "synthesis", "analysis_volume": "analysis"}
+GALLERY["recommended"] = "recommended"
 """The methods of the gallery, by their names in the score table, and what they are called above the pictures."""
 
 LABELS = {
