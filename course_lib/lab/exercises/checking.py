@@ -66,13 +66,12 @@ def open_exercise(*tiers, unit=""):
         def judge(answer):
             score = number(function(answer), "the score")
             points = sum(sign * score >= sign * tier for tier in tiers)
-            missing = f"the next point is at {tiers[min(points, 2)]:g}{unit}."
-            expect(points > 0, f"{score:.3g}{unit}: {missing}")
-            rest = "" if points == len(tiers) else f" {missing[0].upper()}{missing[1:]}"
-            return (
-                points,
-                f"{score:.3g}{unit}: {points} of {len(tiers)} points.{rest} {function.__doc__.splitlines()[0]}",
-            )
+            following = f"the next point is at {tiers[min(points, 2)]:g}{unit}."
+            expect(points > 0, f"{score:.3g}{unit}: {following}")
+            line = f"{score:.3g}{unit}: {points} of {len(tiers)} points."
+            if points < len(tiers):
+                line += f" T{following[1:]}"
+            return points, f"{line} {function.__doc__.splitlines()[0]}"
 
         return checked(function, judge)
 
