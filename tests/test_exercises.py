@@ -1,6 +1,6 @@
 """Every check tells right from blank from typical wrong answers, and says something helpful about the latter.
 
-The cases of notebooks 00 and 14 stand here, those of another notebook in its `test_exercises_NN.py`, as
+The cases of notebook 00 stand here, those of another notebook in its `test_exercises_NN.py`, as
 CASES = {check: (right answer, [(wrong answer, what its hint says), …])}.
 """
 
@@ -16,24 +16,6 @@ import torch
 from course_lib.lab import exercises
 from course_lib.lab.exercises import checking
 from course_lib.lab.exercises.checking import open_exercise
-
-
-def in_x(E, x, sign=-2.0):
-    x = x.clone().requires_grad_()
-    z = E(x)
-    (slope,) = torch.autograd.grad(z.sum(), x)
-    return (z**2 + sign * slope.abs().log()).detach()
-
-
-def step(D, z, g, tau, kind="right"):
-    J = torch.autograd.functional.jacobian(D, z)
-    return {
-        "right": -tau * J @ (J.T @ g),
-        "sign": tau * J @ (J.T @ g),
-        "in z": -tau * J.T @ g,
-        "order": -tau * J.T @ (J @ g),
-        "no tau": -(J @ (J.T @ g)),
-    }[kind]
 
 
 def mse(a, b):
@@ -61,21 +43,6 @@ CASES = {
             (lambda x, y, A: 2 * A.T(A(x) - y), "½"),
         ],
     ),
-    "check_same_minimizers": ("same", [("analysis", "bijection"), ("synthesis", "range"), ("both", "choose one of")]),
-    "check_step_in_z": (
-        step,
-        [(lambda *a, kind=kind: step(*a, kind=kind), word) for kind, word in
-         [("sign", "sign"), ("in z", "J_D"), ("order", "order"), ("no tau", "τ")]],
-    ),
-    "check_map_penalty": (
-        in_x,
-        [
-            (lambda E, x: in_x(E, x, 2.0), "sign"),
-            (lambda E, x: in_x(E, x, -1.0), "twice"),
-            (lambda E, x: E(x) ** 2, "log-determinant"),
-            (lambda E, x: float("nan"), "tensor"),
-        ],
-    ),
 }  # fmt: skip
 
 OTHERS = [importlib.import_module(path.stem) for path in sorted(Path(__file__).parent.glob("test_exercises_*.py"))]
@@ -83,7 +50,7 @@ ALL = CASES | {name: case for module in OTHERS for name, case in module.CASES.it
 WRONG = [(name, answer, hint) for name, (_, wrong) in ALL.items() for answer, hint in wrong]
 CALLABLE = [name for name, (right, _) in ALL.items() if callable(right)]
 PARTS = {"check_ista_layer": 3, "check_admm_layer": 2, "check_chain_logdet": 2}
-PARTS |= {"check_paired_gain": 2, "check_two_means": 2}
+PARTS |= {"check_paired_gain": 2, "check_two_means": 2, "check_posterior_weights": 2}
 PARTS |= {name: len(right) for name, (right, _) in ALL.items() if isinstance(right, tuple)}
 
 FILES = [

@@ -2,8 +2,21 @@
 
 import torch
 
+from course_lib import data, models
 from course_lib.lab.exercises import normal
-from course_lib.lab.exercises.checking import call, chosen, compare, exercise
+from course_lib.lab.exercises.checking import (
+    call,
+    chosen,
+    compare,
+    exercise,
+    expect,
+    open_exercise,
+    several,
+    tensor_like,
+)
+from course_lib.metrics import psnr
+from course_lib.operators import Mask, random_mask
+from course_lib.reconstruction import warm_start
 
 
 @exercise
@@ -54,3 +67,63 @@ def check_map_penalty(answer):
         "that is (4)'s penalty: the log-determinant, here log|E'(x)|, is missing.": E(x) ** 2,
     }
     compare(value, right, wrong, "E'(x) by autograd: grad of E(x).sum(), then abs, log.")
+
+
+@exercise
+def check_posterior_weights(answer):
+    """Right: −σ² log p(x | y) weighs ‖E(x)‖² with λ = σ²/2, and log|det J_E(x)| with −σ² = −2λ."""
+    sigma = 0.3
+    got = call(answer, sigma)
+    several(got, 2, "return two numbers: the weight of ‖E(x)‖², then that of log|det J_E(x)|.")
+    square = sigma**2
+    wrong = {
+        "the sign: p(x) has the factor |det J_E(x)|, and a logarithm with a minus before it.": (square / 2, square),
+        "N(0, I) has the density exp(−½‖z‖²): do not forget its ½.": (square, -square),
+        "the ½ belongs to ‖z‖² alone: log|det J_E| enters log p(x) with the factor 1.": (square / 2, -square / 2),
+        "the noise term is ‖Ax − y‖²/(2σ²): all was multiplied by σ², not by σ.": (sigma / 2, -sigma),
+        "all was multiplied by σ²: the data term is ½‖Ax − y‖², and the rest carries σ².": (0.5, -1.0),
+    }
+    compare(tuple(map(float, got)), (square / 2, -square), wrong, "take −log of p(y | x) p(x), times σ², term by term.")
+
+
+SIGMA = 0.01
+CALLS = 40
+
+
+class Counted:
+    """A flow that can be called `CALLS` times: `encode`, `encode_with_logdet` and `decode` together."""
+
+    def __init__(self, flow):
+        self.flow, self.calls = flow, 0
+
+    def __getattr__(self, name):
+        value = getattr(self.flow, name)
+        return self.counted(value) if name in ("encode", "encode_with_logdet", "decode") else value
+
+    def __deepcopy__(self, memo):
+        """Itself: an answer that is handed a copy spends the calls of this one."""
+        return self
+
+    def counted(self, function):
+        """The function, which counts its calls and refuses the one too many."""
+
+        def call(batch):
+            self.calls += 1
+            expect(self.calls <= CALLS, f"{CALLS} calls of the flow are spent; each step of a descent takes one.")
+            return function(batch)
+
+        return call
+
+
+@open_exercise(0.3, 1.0, 2.0, unit=" dB")
+def check_forty_calls(answer):
+    """The gain over TV, the mean over two faces and masks that you have not seen."""
+    flow, gains = models.load_model("glow_volume_preserving"), []
+    for name, seed in (("admiral", 5), ("astronaut", 7)):
+        truth = data.face(name).flip(-1)
+        A = Mask(random_mask(64, 64, missing=0.6, generator=seed))
+        y = data.observe(truth, A, SIGMA, [seed])
+        image = call(answer, y, A, Counted(flow), SIGMA)
+        tensor_like(image, truth, "the image")
+        gains.append(psnr(image.clamp(0, 1), truth) - psnr(warm_start(y, A, SIGMA).clamp(0, 1), truth))
+    return sum(gains).item() / len(gains)
