@@ -15,9 +15,9 @@ import torch
 
 from course_lib.common import check
 from course_lib.data import TASKS, load_folder, make_task, observe, to_float
-from course_lib.metrics import psnr, ssim
+from course_lib.metrics import gmsd, psnr, ssim
 from course_lib.models.weights import describe, load_model
-from course_lib.studies.methods import METHODS
+from course_lib.studies.methods import GRID, METHODS
 from course_lib.studies.scores import write_beside_published, write_scores, write_tuning
 from course_lib.studies.store import FACE_CELLS, Store
 
@@ -69,24 +69,24 @@ class Experiment:
         return torch.cat(found), None if objectives[0] is None else torch.cat(objectives), seconds
 
     def tune(self, task, method, sigma):
-        """(λ, {λ: PSNR}) by climbing the method's grid from its start until both neighbours are worse, on validation.
+        """(λ, {λ: PSNR}) by climbing `GRID` from the method's start until both neighbours are worse, on validation.
 
         Without validation images λ is the start. A method without λ has None.
         """
         if METHODS[method].start is None:
             return None, {}
-        wanted, grid = METHODS[method].start(sigma), METHODS[method].grid
+        wanted = METHODS[method].start(sigma)
         if len(self.validation) == 0:
             return wanted, {}
         scores = {}
 
         def score(i):
-            found, _, _ = self.estimate(task, method, sigma, grid[i], self.validation, 1_000_000)
+            found, _, _ = self.estimate(task, method, sigma, GRID[i], self.validation, 1_000_000)
             scores[i] = psnr(found, self.validation).mean().item()
             return scores[i]
 
-        best = climb(grid, wanted, score)
-        return grid[best], {grid[i]: round(scores[i], 3) for i in sorted(scores)}
+        best = climb(GRID, wanted, score)
+        return GRID[best], {GRID[i]: round(scores[i], 3) for i in sorted(scores)}
 
     def measure(self, task, method, sigma):
         """The record of a cell of the score table, tuned and measured; without pictures."""
@@ -96,6 +96,7 @@ class Experiment:
         record = {"task": task, "method": method, "sigma": sigma, "images": len(self.test), "lam": lam}
         record |= {"psnr_mean": scores.mean().item(), "psnr_std": scores.std(correction=0).item()}
         record |= {"ssim_mean": similarity.mean().item(), "ssim_std": similarity.std(correction=0).item()}
+        record |= {"gmsd_mean": gmsd(found, self.test).mean().item()}
         record |= {"objective_mean": None if objective is None else objective.mean().item()}
         record |= {"seconds_per_image": seconds, "device": self.test.device.type}
         return record | {"psnr": scores.tolist(), "tuning": tuning}, None

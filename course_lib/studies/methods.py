@@ -25,11 +25,8 @@ from course_lib.reconstruction.plug_and_play import HALF_GREY
 from course_lib.regularizers import TV
 from course_lib.solvers import primal_dual
 
-GRID = tuple(10 ** (k / 4) for k in range(-28, -3))
-"""The λ that tuning chooses from: four a decade, from 1e-7 to 1e-1."""
-
-PNP_GRID = tuple(10 ** (k / 4) for k in range(-24, 9))
-"""The λ of plug and play, which has no unit: four a decade, from 1e-6 to 1e2."""
+GRID = tuple(10 ** (k / 4) for k in range(-40, 9))
+"""The λ that tuning chooses from: four a decade, from 1e-10 to 1e2, so wide that the best one lies inside."""
 
 PNP_START, PNP_STEPS = 0.2, 16
 """The strength with which plug and play starts, and its number of steps."""
@@ -44,14 +41,12 @@ class Method:
         start: λ where tuning starts, as a function of σ; None for a method without λ.
         tasks: tasks that it applies to.
         network: the weight file of the `model` that it is given; by default the experiment's flow.
-        grid: the λ that tuning chooses from.
     """
 
     run: callable
     start: callable = None
     tasks: tuple = TASKS
     network: str = ""
-    grid: tuple = GRID
 
 
 def minimizing(estimate, tuned_from=bayesian, network="", **options):
@@ -86,9 +81,13 @@ def run_map(y, A, model, lam, sigma):
     return image_and_objective(map_estimate(y, A, model, lam, warm_start(y, A, sigma)))
 
 
-def run_analysis_from_tv(y, A, model, lam, sigma):
-    result = analysis(y, A, model, lam, warm_start(y, A, sigma), optimizer="lbfgs", steps=100)
-    return image_and_objective(result)
+def analysis_from_tv(steps):
+    """What a `Method` runs: analysis from the total-variation image, by so many evaluations of L-BFGS."""
+
+    def run(y, A, model, lam, sigma):
+        return image_and_objective(analysis(y, A, model, lam, warm_start(y, A, sigma), optimizer="lbfgs", steps=steps))
+
+    return run
 
 
 def run_recommended(y, A, model, lam, sigma):
@@ -136,10 +135,11 @@ METHODS = {
     "biharmonic": Method(run_biharmonic, tasks=("inpainting_random", "inpainting_square")),
     "srcnn": Method(run_regression, tasks=("sr2",), network="srcnn"),
     "vdsr": Method(run_regression, tasks=("sr2", "sr4"), network="vdsr"),
-    "pnp": Method(run_plug_and_play, lambda sigma: 0.23, network="dncnn", grid=PNP_GRID),
+    "pnp": Method(run_plug_and_play, lambda sigma: 0.23, network="dncnn"),
     "recommended": Method(run_recommended, bayesian),
     "map": Method(run_map, bayesian),
-    "analysis_volume": Method(run_analysis_from_tv, bayesian, network="glow_volume_preserving"),
+    "analysis_from_tv": Method(analysis_from_tv(50), bayesian),  # `map` without the log-determinant
+    "analysis_volume": Method(analysis_from_tv(100), bayesian, network="glow_volume_preserving"),
     "synthesis_lbfgs": minimizing(synthesis, optimizer="lbfgs", steps=100),
     "analysis_lbfgs": minimizing(analysis, descent, optimizer="lbfgs", steps=100),
     "synthesis": minimizing(synthesis, descent),
@@ -148,5 +148,5 @@ METHODS = {
     "vae_analysis": minimizing(vae_analysis, network="vae", steps=100),
     "joint_map": minimizing(joint_map, network="vae_jpmap", method="reduced", start=0.05, steps=5, inner=20),
     "posterior_mean": Method(run_posterior_mean, network="vae"),
-    "flow_denoiser_pnp": Method(run_flow_denoiser, lambda sigma: 1.0, network="glow_noisy", grid=PNP_GRID),
+    "flow_denoiser_pnp": Method(run_flow_denoiser, lambda sigma: 1.0, network="glow_noisy"),
 }

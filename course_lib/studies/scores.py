@@ -22,6 +22,8 @@ it is not 50. Published: slide 25 of the source, whose σ is not stated. tuning.
 SCORE_COLUMNS = ("task", "method", "sigma", "images", "lam", "psnr_mean", "psnr_std", "ssim_mean", "ssim_std")
 SCORE_COLUMNS += ("objective_mean", "seconds_per_image", "device")
 
+FACE_COLUMNS = (*SCORE_COLUMNS, "gmsd_mean")
+
 TUNING_COLUMNS = ("task", "method", "sigma", "lam", "psnr")
 
 
@@ -31,8 +33,8 @@ def sorted_scores(rows):
 
 
 def write_scores(rows, path):
-    """`scores.csv`: a row for each (task, method, σ) of a DataFrame, with `SCORE_COLUMNS`. Returns these rows."""
-    return write_table(path, sorted_scores(rows), SCORE_COLUMNS)
+    """`scores.csv`: a row for each (task, method, σ) of a DataFrame, with `FACE_COLUMNS`. Returns these rows."""
+    return write_table(path, sorted_scores(rows), FACE_COLUMNS)
 
 
 def write_tuning(rows, path):
