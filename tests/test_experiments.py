@@ -14,7 +14,7 @@ from course_lib.operators import Blur, Downsample, Mask
 from course_lib.studies import experiments, methods, scores
 from course_lib.studies.experiments import Experiment, reproduce, untuned_experiment
 from course_lib.studies.methods import GRID, METHODS
-from course_lib.studies.scores import PUBLISHED, SCORE_COLUMNS, beside_published, tuned_lams
+from course_lib.studies.scores import FACE_COLUMNS, PUBLISHED, beside_published, tuned_lams
 from course_lib.studies.store import read_table
 
 UNCOUNTED = ("bicubic", "biharmonic", "srcnn", "vdsr", "pnp", "posterior_mean", "flow_denoiser_pnp")
@@ -96,7 +96,7 @@ def test_a_table_resumes_and_prints_its_columns(experiment, tmp_path, monkeypatc
 
     rows, table = measure(), read_table("scores", tmp_path)
     keys = [("deblurring", "tv"), ("sr2", "tv"), ("sr2", "bicubic")]
-    assert tuple(table) == SCORE_COLUMNS and [(row.task, row.method) for row in table.itertuples()] == keys
+    assert tuple(table) == FACE_COLUMNS and [(row.task, row.method) for row in table.itertuples()] == keys
     rows = rows.set_index(["task", "method"])["psnr_mean"]
     assert list(table["psnr_mean"]) == pytest.approx([rows[key] for key in keys], rel=1e-3)
     kept = path.read_bytes()
@@ -115,8 +115,8 @@ def test_a_table_resumes_and_prints_its_columns(experiment, tmp_path, monkeypatc
 
 @pytest.mark.parametrize("method", METHODS)
 def test_tuning_starts_within_the_grid(method):
-    start, grid = METHODS[method].start, METHODS[method].grid
-    assert start is None or all(grid[0] <= start(sigma) <= grid[-1] for sigma in experiments.SIGMAS)
+    start = METHODS[method].start
+    assert start is None or all(GRID[0] <= start(sigma) <= GRID[-1] for sigma in experiments.SIGMAS)
 
 
 def test_published_numbers_are_those_of_slide_25():
