@@ -2,9 +2,11 @@
 
 import math
 
+import pandas as pd
 import torch
 
-from course_lib.lab.exercises.checking import call, chosen, compare, exercise, number, several
+from course_lib.data import TASKS
+from course_lib.lab.exercises.checking import call, chosen, compare, exercise, expect, number, open_exercise, several
 
 
 @exercise
@@ -62,3 +64,123 @@ def check_two_means(answer):
     }
     hint = f"the mean of the three PSNRs is {first:.2f} dB, the PSNR of the mean error {second:.2f} dB."
     compare(got, (first, second), wrong, hint, 1e-6)
+
+
+@exercise
+def check_faces_needed(answer):
+    """Right: n (s_a² + s_b²) / (s_a² + s_b² − 2ρ s_a s_b) faces each; pairing subtracts what the two have in common."""
+    for n, s_a, s_b, rho in ((20, 1.5, 1.5, 0.9), (50, 2.0, 1.0, 0.5)):
+        got = number(call(answer, n, s_a, s_b, rho), "the number of faces")
+        total, both = s_a**2 + s_b**2, 2 * rho * s_a * s_b
+        wrong = {
+            "upside down: an unpaired comparison needs more faces, not fewer.": n * (total - both) / total,
+            "the standard error falls with √n: compare variances, not standard deviations.": n
+            * math.sqrt(total / (total - both)),
+            "the variance of a difference is s_a² + s_b² − 2 cov(a, b): minus.": n * total / (total + both),
+            "a covariance is ρ s_a s_b, and it enters twice.": n * total / (total - both / 2),
+        }
+        compare(
+            got, n * total / (total - both), wrong, f"for n = {n}, s_a = {s_a}, s_b = {s_b}, ρ = {rho}: got {got:.1f}."
+        )
+
+
+GRID = tuple(10.0 ** (k / 4 - 7) for k in range(17))
+"""The λ that were tried, four a decade."""
+
+
+def results_table(seed):
+    """A table of results as a paper might have it, and the rows that a referee should not believe.
+
+    Returns:
+        A DataFrame, a row a (task, method): `task`, `method`, `sigma` of the noise; `lam`, the λ that tuning chose from
+        `GRID`; `tuned_on` and `tested_on`, the numbers (first, last) of the faces; `psnr`, the list of each test face's
+        PSNR in dB; `psnr_mean` and `psnr_std` as they are reported. And the sorted list of the rows with a fault.
+    """
+    g = torch.Generator().manual_seed(seed)
+
+    def draw(low, high):
+        return low + (high - low) * torch.rand((), generator=g).item()
+
+    rows = []
+    for task in TASKS:
+        difficulty = draw(24, 34) + torch.randn(20, generator=g, dtype=torch.float64)
+        for method in ("tv", "pnp", "map", "synthesis", "analysis"):
+            psnr = difficulty + draw(-2, 2) + 0.4 * torch.randn(20, generator=g, dtype=torch.float64)
+            lam = GRID[1 + int(torch.randint(len(GRID) - 2, (), generator=g))]
+            row = {
+                "task": task,
+                "method": method,
+                "sigma": 0.01,
+                "lam": lam,
+                "tuned_on": (1, 8),
+                "tested_on": (101, 120),
+            }
+            rows.append(row | {"psnr": psnr.tolist(), "psnr_mean": psnr.mean().item(), "psnr_std": psnr.std().item()})
+    faulty = torch.randperm(len(rows), generator=g)[: 2 * len(FAULTS)].tolist()
+    for k, number_of_row in enumerate(faulty):
+        FAULTS[k % len(FAULTS)](rows[number_of_row], draw(0, 1))
+    return pd.DataFrame(rows), sorted(faulty)
+
+
+def at_the_edge(row, chance):
+    """The chosen λ is the least or the largest that was tried."""
+    row["lam"] = GRID[0] if chance < 0.5 else GRID[-1]
+
+
+def tuned_on_the_test(row, chance):
+    """Faces that tuned λ are tested on."""
+    first = 101 + int(12 * chance)
+    row["tuned_on"] = (first, first + 7)
+
+
+def other_faces(row, chance):
+    """The test faces are not those of the other rows."""
+    first = 121 + int(20 * chance)
+    row["tested_on"] = (first, first + 19)
+
+
+def less_noise(row, chance):
+    """The observations have less noise than those of the other rows."""
+    row["sigma"] = 0.005 if chance < 0.5 else 0.0
+
+
+def error_of_the_mean(row, chance):
+    """What is reported as a standard deviation has been divided by √n."""
+    row["psnr_std"] /= math.sqrt(len(row["psnr"]))
+
+
+def mean_of_the_best(row, chance):
+    """The reported mean is that of the fifteen best faces."""
+    row["psnr_mean"] = sum(sorted(row["psnr"])[5:]) / 15
+
+
+def a_failed_face(row, chance):
+    """One face failed, and the reported numbers leave it out."""
+    row["psnr"][int(19 * chance)] = float("nan")
+    kept = torch.tensor([value for value in row["psnr"] if value == value], dtype=torch.float64)
+    row["psnr_mean"], row["psnr_std"] = kept.mean().item(), kept.std().item()
+
+
+FAULTS = (
+    at_the_edge,
+    tuned_on_the_test,
+    other_faces,
+    less_noise,
+    error_of_the_mean,
+    mean_of_the_best,
+    a_failed_face,
+)
+
+
+@open_exercise(40, 65, 95, unit=" %")
+def check_referee(answer):
+    """Found, less accused without a cause, of all faults in ten tables that you have not seen."""
+    score = total = 0
+    for seed in range(100, 110):
+        table, faulty = results_table(seed)
+        named = call(answer, table)
+        expect(hasattr(named, "__iter__") and not isinstance(named, str), "return the numbers of the rows, in a list.")
+        named = {int(number(row, "the number of a row")) for row in named}
+        score += len(named & set(faulty)) - len(named - set(faulty))
+        total += len(faulty)
+    return 100 * score / total
