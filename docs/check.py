@@ -55,10 +55,10 @@ class Quiet(SimpleHTTPRequestHandler):
     def log_message(self, *args):
         """No log."""
 
-    def copyfile(self, source, outputfile):
+    def handle_one_request(self):
         """Send a file, or what is wanted of it."""
         with suppress(ConnectionError):
-            super().copyfile(source, outputfile)
+            super().handle_one_request()
 
 
 def broken(folder, base, found):

@@ -34,6 +34,7 @@ nb_execution_mode = "off"
 # A picture that a widget shows without a kernel is its plain PNG, and needs no script.
 nb_mime_priority_overrides = [("html", "application/vnd.jupyter.widget-view+json", None)]
 nb_ipywidgets_js = {}
+nb_render_image_options = {"alt": "What the code above draws"}  # schematics have an alternative text of their own
 myst_enable_extensions = ["dollarmath", "amsmath"]
 myst_heading_anchors = 3
 # The course's own pages link to files of the repository too; those are checked by the tests.
@@ -42,6 +43,7 @@ suppress_warnings = ["myst.xref_missing", "myst.header", "mystnb.unknown_mime_ty
 html_theme = "sphinx_book_theme"
 html_title = project
 html_show_copyright = False
+html_use_index = False
 html_context = {"default_mode": "auto"}  # light or dark, as the reader's system is
 html_theme_options = {
     "show_toc_level": 2,
@@ -94,11 +96,14 @@ def on_a_page(notebook):
             tags.append("remove-output")
 
 
-def cover(notebook):
-    """The PNG [bytes] of a notebook's first schematic; where it has none, of its first picture."""
+def cover(path):
+    """The PNG [bytes] of the first schematic of a notebook; where it has none, of its first picture."""
+    notebook = json.loads(path.read_text(encoding="utf-8"))
     found = [output.get("data", {}) for cell in notebook["cells"] for output in cell.get("outputs", [])]
     drawn = [re.search(r'"data:image/png;base64,([^"]+)"', "".join(data.get("text/html", ""))) for data in found]
     pictures = [match[1] for match in drawn if match] + ["".join(d["image/png"]) for d in found if "image/png" in d]
+    if not pictures:
+        raise ValueError(f"{path}: no picture is stored in it; run it first")
     return base64.b64decode(pictures[0])
 
 
@@ -106,7 +111,7 @@ def card(path, folder):
     """A link to a notebook's page with its cover, its title and its promise, as HTML. The cover goes to a folder."""
     notebook = json.loads(path.read_text(encoding="utf-8"))
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{path.stem}.png").write_bytes(cover(notebook))
+    (folder / f"{path.stem}.png").write_bytes(cover(path))
     title, promise, *_ = "".join(notebook["cells"][0]["source"]).split("\n\n")
     promise = re.sub(r"\*([^*]+)\*", r"<em>\1</em>", html.escape(promise.replace("\n", " ")))
     promise = re.sub(r"\$([^$]+)\$", r'<span class="math">\\(\1\\)</span>', promise)

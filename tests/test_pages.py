@@ -4,6 +4,7 @@ is checked where they are built: docs/check.py."""
 import importlib.util
 import json
 import re
+import tomllib
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -66,3 +67,11 @@ def test_every_page_in_the_contents_exists_and_is_built():
         (found,) = [path for path in page.parent.glob(f"{page.name}.*") if path.suffix in (".md", ".ipynb")]
         name = found.relative_to(ROOT).as_posix()
         assert any(fnmatch(name, pattern) for pattern in conf.include_patterns), name
+
+
+def test_the_tools_of_the_pages_are_declared_and_pinned():
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        declared = tomllib.load(file)["project"]["optional-dependencies"]["pages"]
+    pinned = (ROOT / "docs" / "requirements.txt").read_text(encoding="utf-8")
+    assert [name.split(">=")[0] for name in declared] == re.findall(r"^([\w-]+)==[\d.]+$", pinned, flags=re.M)
+    assert re.fullmatch(r"[\d.]+", json.loads((ROOT / "docs" / "package.json").read_text())["dependencies"]["mathjax"])
