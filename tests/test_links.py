@@ -18,7 +18,8 @@ from course_lib.studies.cards import CARDS
 from course_lib.tools.links import BOOTSTRAP, ROOT, badges, bootstrap, repository, stamp, stamp_all
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
-PAGES = sorted([*NOTEBOOKS, *ROOT.glob("*.md"), *(ROOT / "notebooks").glob("*.md"), CARDS])
+ROOMS = (".", "notebooks", "docs")
+PAGES = sorted([*NOTEBOOKS, *(page for room in ROOMS for page in ROOT.glob(f"{room}/*.md")), CARDS])
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
