@@ -5,68 +5,71 @@ import math
 import torch
 
 from course_lib.lab.exercises import glow as exercises
+from course_lib.models import load_model
+from course_lib.models.flow_layers import log_scale
 
 BITS = math.log2(255)
 
 
-def undo(b_of, copied=lambda a: a):
-    """An answer to the coupling exercise: x_b = b_of(y_b, t, s, net, a), beside x_a = copied(a)."""
+def decoder(undo=lambda h, z, split: split.inverse(h, z), backwards=True, first="h", squeezed=True):
+    """An answer to the exercise on the level, with some of its parts changed."""
 
-    def answer(y, net):
-        a, y_b = y.chunk(2, 1)
-        t, log_s = net(a)
-        return torch.cat([copied(a), b_of(y_b, t, log_s.exp(), net, a)], 1)
+    def answer(h, z, squeeze, steps, split):
+        halves = [h, undo(h, z, split)]
+        h = torch.cat(halves if first == "h" else halves[::-1], 1)
+        for step in reversed(steps) if backwards else steps:
+            h = step.inverse(h)
+        return squeeze.inverse(h) if squeezed else h
 
     return answer
 
 
-def asks_y(y_b, t, s, net, a):
-    t, log_s = net(y_b)
-    return y_b / log_s.exp() - t
+def forward(h, z, squeeze, steps, split):
+    h = torch.cat([h, split.inverse(h, z)], 1)
+    for step in steps:
+        h, _ = step(h)
+    return squeeze.inverse(h)
+
+
+def grain(sigma):
+    return 0.5 * math.log2(2 * math.pi * math.e * sigma**2) + BITS
+
+
+def volume_preserving(h):
+    return log_scale(h, "volume_preserving")
+
+
+def measured(x, keep=614, probes=4, factor=1.0):
+    """The numbers of the latent with the largest z² ‖∂D/∂z‖², estimated by random probes."""
+    glow = load_model("glow")
+    z = glow.encode(x).requires_grad_()
+    image, generator, importance = glow.decode(z), torch.Generator().manual_seed(0), 0
+    for _ in range(probes):
+        v = torch.randn(image.shape, generator=generator)
+        (slope,) = torch.autograd.grad(image, z, v, retain_graph=True)
+        importance = importance + (z * slope).square().detach()
+    mask = torch.zeros_like(z).index_fill_(1, importance[0].topk(keep).indices, factor)
+    return z.detach() * mask
+
+
+def largest(x):
+    z = load_model("glow").encode(x)
+    return z * (z.abs() >= z.abs()[0].topk(614).values.min())
 
 
 CASES = {
-    "check_actnorm_logdet": (
-        lambda log_s, h, w: h * w * log_s.sum(),
+    "check_decode_level": (
+        decoder(),
         [
-            (lambda log_s, h, w: log_s.sum(), "every pixel"),
-            (lambda log_s, h, w: h * w * log_s.exp().sum(), "log s_c"),
-            (lambda log_s, h, w: h * w * log_s.exp().sum().log(), "logarithm first"),
-            (lambda log_s, h, w: h * w * log_s.mean(), "do not average"),
-            (lambda log_s, h, w: log_s.exp().prod() ** (h * w), "Keep its logarithm"),
-            (lambda log_s, h, w: -h * w * log_s.sum(), "sign"),
-            (lambda log_s, h, w: h * w * log_s, "one number"),
-            (lambda log_s, h, w: (h + w) * log_s.sum(), "for this test"),
-        ],
-    ),
-    "check_coupling_inverse": (
-        undo(lambda y, t, s, net, a: y / s - t),
-        [
-            (undo(asks_y), "ask the network about a"),
-            (undo(lambda y, t, s, net, a: (y - t) / s), "order"),
-            (undo(lambda y, t, s, net, a: y * s - t), "divide by s"),
-            (undo(lambda y, t, s, net, a: y / s + t), "sign of t"),
-            (undo(lambda y, t, s, net, a: y / s.log() - t), "exponential"),
-            (undo(lambda y, t, s, net, a: y - t), "only t"),
-            (undo(lambda y, t, s, net, a: y / s), "only s"),
-            (undo(lambda y, t, s, net, a: y / s - t, copied=lambda a: 2 * a), "copied"),
-            (lambda y, net: y.chunk(2, 1)[1], "both halves"),
-            (lambda y, net: y.flatten(), "shape"),
-            (lambda y, net: net.inverse(y), "stopped with AttributeError"),
-        ],
-    ),
-    "check_bits_per_dim": (
-        lambda log_p, dim: -log_p / (dim * math.log(2)) + BITS,
-        [
-            (lambda log_p, dim: log_p / (dim * math.log(2)) + BITS, "sign"),
-            (lambda log_p, dim: -log_p / dim + BITS, "nats"),
-            (lambda log_p, dim: (-log_p / dim) + math.log(255), "nats"),
-            (lambda log_p, dim: -log_p / (dim * math.log(2)), "adds log₂ 255"),
-            (lambda log_p, dim: -log_p / (dim * math.log(2)) - BITS, "sign of log₂ 255"),
-            (lambda log_p, dim: -log_p / math.log(2) + BITS, "divide by d"),
-            (lambda log_p, dim: (-log_p / math.log(2) + BITS) / dim, "divide only log p"),
-            (lambda log_p, dim: -log_p / (dim * math.log(2)) + 8, "255 steps"),
-            (lambda log_p, dim: (-log_p / dim).mean(), "shape"),
+            (decoder(backwards=False), "order of the steps"),
+            (decoder(undo=lambda h, z, split: z), "split is a coupling"),
+            (decoder(undo=lambda h, z, split: split.inverse(z, h)), "network sees"),
+            (decoder(first="z"), "comes first"),
+            (decoder(squeezed=False), "squeeze is not undone"),
+            (forward, "once more"),
+            (decoder(undo=lambda h, z, split: 2 * z), "the last layer of the encoder first"),
+            (lambda h, z, squeeze, steps, split: steps[0].inverse(h), "stopped with"),
+            (lambda h, z, squeeze, steps, split: h, "half that left"),
         ],
     ),
     "check_most_likely": (
@@ -79,11 +82,61 @@ CASES = {
             ("cat", "choose"),
         ],
     ),
+    "check_grain_bits": (
+        grain,
+        [
+            (lambda s: grain(s) - BITS, "adds log₂ 255"),
+            (lambda s: 0.5 * math.log(2 * math.pi * math.e * s**2), "without the grey levels"),
+            (lambda s: 0.5 * math.log(2 * math.pi * math.e * s**2) + BITS, "divide it by log 2"),
+            (lambda s: 0.5 * math.log2(2 * math.pi * s**2) + BITS, "adds ½ log₂ e"),
+            (lambda s: 2 * BITS - grain(s), "more bits"),
+            (lambda s: grain(s) - 2 * BITS, "sign of log₂ 255"),
+            (lambda s: grain(s) + math.log2(s), "mind the ½"),
+            (lambda s: grain(s) + 8 - BITS, "255 steps"),
+            (lambda s: 5.0, "take the mean"),
+            (lambda s: "many", "one number"),
+        ],
+    ),
+    "check_few_latents": (
+        measured,
+        [
+            (largest, "the next point is at 14 dB"),
+            (lambda x: load_model("glow").encode(x), "there are 12288"),
+            (lambda x: load_model("glow").encode(x)[:, :614], "shape"),
+            (lambda x: measured(x, factor=math.nan), "NaN"),
+        ],
+    ),
+    "check_constant_volume": (
+        volume_preserving,
+        [
+            (torch.zeros_like, "additive"),
+            (lambda h: log_scale(h, "bounded"), "log|det| is the sum"),
+            (lambda h: h - h.mean(1, keepdim=True), "start from the bounded"),
+            (lambda h: log_scale(h, "bounded") - log_scale(h, "bounded").mean(), "never over the batch"),
+            (lambda h: torch.linspace(-1, 1, 6, dtype=h.dtype)[:, None, None].expand_as(h), "same ones"),
+            (lambda h: log_scale(h, "bounded").log_softmax(1), "log|det| is the sum"),
+            (lambda h: h.mean(1), "shape"),
+        ],
+    ),
+    "check_most_likely_sister": (
+        "centre",
+        [
+            ("constant", "its volume"),
+            ("face", "write down"),
+            ("sample", "shorter latent"),
+            ("moon", "write down"),
+            ("noise", "long"),
+            ("D(0)", "choose"),
+        ],
+    ),
 }
 
 
+def test_another_mean_than_that_of_the_channels_preserves_the_volume_too(capsys):
+    assert exercises.check_constant_volume(lambda h: torch.tanh(h) - torch.tanh(h).mean((1, 2, 3), keepdim=True))
+    assert exercises.check_constant_volume(lambda h: torch.tanh(h - h.flip(1)))
+
+
 def test_answers_in_float32_and_plain_numbers_count(capsys):
-    assert exercises.check_actnorm_logdet(lambda log_s, h, w: float(h * w * log_s.float().sum()))
-    assert exercises.check_bits_per_dim(lambda log_p, dim: (-log_p / (dim * math.log(2)) + BITS).float())
-    assert exercises.check_coupling_inverse(lambda y, net: undo(lambda y, t, s, net, a: y / s - t)(y, net).float())
+    assert exercises.check_grain_bits(lambda s: torch.tensor(grain(s), dtype=torch.float64))
     assert exercises.check_most_likely(" Constant ")

@@ -4,77 +4,84 @@ import math
 
 import torch
 
+from course_lib.data import face
 from course_lib.lab.exercises import normal
-from course_lib.lab.exercises.checking import call, chosen, close, compare, exercise, expect, number, tensor_like
+from course_lib.lab.exercises.checking import (
+    call,
+    chosen,
+    compare,
+    exercise,
+    expect,
+    number,
+    open_exercise,
+    tensor_like,
+)
+from course_lib.metrics import psnr
+from course_lib.models.flow_layers import Coupling, FlowStep, HaarSqueeze
+from course_lib.models.weights import load_model
+
+
+def small_level():
+    """(squeeze, steps, split) for 2 channels, in float64, with random weights."""
+    steps = [
+        FlowStep(torch.tensor(order), 6, "bounded") for order in ([3, 0, 6, 1, 7, 2, 5, 4], [1, 5, 0, 3, 7, 6, 4, 2])
+    ]
+    level = [HaarSqueeze(2), *steps, Coupling(8, 6, "bounded")]
+    generator = torch.Generator().manual_seed(0)
+    for layer in level:
+        layer.double().requires_grad_(False)
+        for p in layer.parameters():
+            p.copy_(0.4 * torch.randn(p.shape, generator=generator, dtype=p.dtype))
+    return level[0], steps, level[3]
 
 
 @exercise
-def check_actnorm_logdet(answer):
-    """Right: each of the H·W pixels of channel c is multiplied by s_c, so log|det J| = H·W · Σ log s_c."""
-    log_s = torch.tensor([0.4, -1.1, 0.3], dtype=torch.float64)
-    height, width = 5, 7
-    right, value = 35 * log_s.sum().item(), number(call(answer, log_s, height, width), "the log-determinant")
-    s = log_s.exp()
+def check_decode_level(answer):
+    """Right: the half that left is undone and put back, then the steps, the last one first, and then the squeeze."""
+    squeeze, steps, split = small_level()
+    h, z = normal(2, 2, 4, 3, 3)
+    right_z = split.inverse(h, z)
+
+    def through(h, order=(1, 0), squeezed=True):
+        for k in order:
+            h = steps[k].inverse(h)
+        return squeeze.inverse(h) if squeezed else h
+
+    def joined(first, second):
+        return torch.cat([first, second], 1)
+
+    right = through(joined(h, right_z))
+    value = call(answer, h, z, squeeze, steps, split)
     wrong = {
-        "s_c multiplies every pixel of its channel, not one value: how many pixels are there?": log_s.sum(),
-        "the sum of s_c; the logarithm of a product is the sum of the log s_c.": 35 * s.sum(),
-        "a determinant is a product: take the logarithm first, then the sum.": 35 * s.sum().log(),
-        "sum over the channels, do not average: each channel adds its own factors.": 35 * log_s.mean(),
-        "that is |det J| itself; in an image it over- or underflows. Keep its logarithm.": math.exp(right),
-        "the sign: y = s (x + b) stretches by s where s > 1, so log s counts with a plus.": -right,
+        "the squeeze is not undone yet: there are four times as many channels as in an image.": through(
+            joined(h, right_z), squeezed=False
+        ),
+        "the half that left is not in there: put it beside h first, torch.cat([h, …], 1).": h,
+        "the split is a coupling, too: undo it, with split.inverse(h, z), before you put the halves together.": through(
+            joined(h, z)
+        ),
+        "the order of the steps: what was done last is undone first.": [
+            through(joined(h, right_z), (0, 1)),
+            through(joined(h, z), (0, 1)),
+        ],
+        "the half that stayed comes first: torch.cat([h, …], 1).": [
+            through(joined(right_z, h)),
+            through(joined(z, h)),
+        ],
+        "of a split, h is the half that its network sees, and z the one that it has changed: split.inverse(h, z).": (
+            through(joined(h, split.inverse(z, h)))
+        ),
+        "a step is undone by step.inverse; step(h) does it once more.": [
+            squeeze.inverse(steps[0](steps[1](joined(h, right_z))[0])[0]),
+            squeeze.inverse(steps[1](steps[0](joined(h, right_z))[0])[0]),
+        ],
     }
-    compare(value, right, wrong, f"for this test the log-determinant is {right:.3f}, got {value:.3f}.")
-
-
-@exercise
-def check_coupling_inverse(answer):
-    """Right: a was copied, so the network can be asked again; then divide by s, and subtract t."""
-    a, b = normal(2, 2, 3, 4, 4)
-
-    def net(a):
-        return torch.cos(2 * a) + a.roll(1, 3), torch.tanh(a + 0.3)
-
-    (t, log_s), x = net(a), torch.cat([a, b], 1)
-    y_b = log_s.exp() * (b + t)
-    value = call(answer, torch.cat([a, y_b], 1), net)
-    expect(not (torch.is_tensor(value) and value.shape == b.shape), "return both halves: torch.cat([a, b], 1).")
-    tensor_like(value, x, "x")
-    expect(close(value[:, :3], a), "the first half was copied: x_a is y_a, as it came.")
-    t_y, log_s_y = net(y_b)
-    wrong = {
-        "ask the network about a, the half that was copied; y_b is not what it saw.": y_b * (-log_s_y).exp() - t_y,
-        "the order: undo the scale first, then the shift; (y_b − t) / s does it backwards.": (y_b - t) * (-log_s).exp(),
-        "the scale is still there: divide by s = exp(log s), or multiply by exp(−log s).": y_b * log_s.exp() - t,
-        "the sign of t: the coupling added it, so subtract it.": y_b * (-log_s).exp() + t,
-        "the network returns log s, not s: take its exponential before you divide.": y_b / log_s - t,
-        "only t is undone: y_b was also multiplied by s.": y_b - t,
-        "only s is undone: t was also added.": y_b * (-log_s).exp(),
-    }
-    compare(value[:, 3:], b, wrong, "solve y_b = s(a) (b + t(a)) for b, with (t, log s) = net(a).")
-
-
-@exercise
-def check_bits_per_dim(answer):
-    """Right: −log₂ p / d, and log₂ 255 for the width of a grey level."""
-    log_p, dim = torch.tensor([30.0, -12.0, 0.0], dtype=torch.float64), 12
-    bits, width = -log_p / math.log(2), math.log2(255)
-    right, value = bits / dim + width, call(answer, log_p, dim)
-    wrong = {
-        "the sign: a larger log p has to give fewer bits.": width - bits / dim,
-        "that counts in nats: divide log p by log 2.": -log_p / dim + width,
-        "that counts in nats: divide log p by log 2; and the grey levels count log₂ 255.": -log_p / dim + math.log(255),
-        "a density is no probability yet: a grey level is 1/255 wide, which adds log₂ 255.": bits / dim,
-        "the sign of log₂ 255: a narrower grey level has a smaller probability, hence more bits.": bits / dim - width,
-        "divide by d: bits for each value, not for the image.": bits + width,
-        "divide only log p by d: every value has its own grey level, of width 1/255.": (bits + width) / dim,
-        "256 levels have 255 steps between 0 and 1: the width is 1/255.": right + math.log2(256 / 255),
-    }
-    compare(value, right, wrong, f"for log p = 30 and d = 12 it is {right[0]:.3f} bits.", 1e-6)
+    compare(value, right, wrong, "undo split, steps and squeeze, in this order: the last layer of the encoder first.")
 
 
 @exercise
 def check_most_likely(answer):
-    """Right: a grey square is the easiest to predict from its parts, and the density is about nothing else."""
+    """Right: a grey square is the easiest to predict from its parts, and that is what the density is mostly about."""
     hints = {
         "face": "faces were what the model saw. But what it learned best holds for all images: neighbours are alike.",
         "sample": "a sample is typical, not most probable: it carries the grain that the model learned.",
@@ -82,3 +89,75 @@ def check_most_likely(answer):
         "noise": "nothing in it can be predicted from the rest: that takes the most bits, not the fewest.",
     }
     chosen(answer, "constant", hints)
+
+
+@exercise
+def check_grain_bits(answer):
+    """Right: the entropy of the grain, ½ log₂(2πe σ²), and log₂ 255 for the width of a grey level."""
+    sigmas = torch.tensor([0.02, 0.3], dtype=torch.float64)
+    value = torch.tensor([number(call(answer, s), "the bits") for s in sigmas.tolist()], dtype=torch.float64)
+    nats, width, e = 0.5 * (2 * math.pi * math.e * sigmas**2).log(), math.log2(255), 0.5 / math.log(2)
+    right = nats / math.log(2) + width
+    wrong = {
+        "a density is no probability yet: a grey level is 1/255 wide, which adds log₂ 255.": right - width,
+        "that is the entropy in nats, without the grey levels: divide by log 2, and add log₂ 255.": nats,
+        "the entropy is in nats: divide it by log 2.": [nats + width, nats + math.log(255)],
+        "the mean of ε²/(2σ²) is ½, not 0: it adds ½ log₂ e.": [right - e, right - e - width],
+        "the sign: the more grain, the more bits.": [width - nats / math.log(2), -nats / math.log(2)],
+        "the sign of log₂ 255: a narrower grey level has a smaller probability, hence more bits.": right - 2 * width,
+        "log₂ σ² is 2 log₂ σ: mind the ½ in front.": [right + sigmas.log2(), 2 * right - width],
+        "256 levels have 255 steps between 0 and 1: the width is 1/255.": right + math.log2(256 / 255),
+    }
+    compare(value, right, wrong, f"for σ = 0.02 it is {right[0]:.2f} bits; take the mean of −log₂ N(ε; 0, σ²).", 1e-6)
+
+
+@open_exercise(14, 18, 21, unit=" dB")
+def check_few_latents(answer):
+    """That is the PSNR of the other face of the course, the admiral, from 614 of her 12,288 numbers."""
+    x, glow = face("admiral"), load_model("glow")
+    z = call(answer, x)
+    tensor_like(z, x.flatten(1), "z")
+    used = int((z != 0).sum())
+    expect(used <= 614, f"at most 614 of the numbers may differ from zero; there are {used}.")
+    with torch.no_grad():
+        return psnr(glow.decode(z.detach().float()).clamp(0, 1), x).item()
+
+
+@exercise
+def check_constant_volume(answer):
+    """Right: the logarithms of the scales add up to zero for every image, and they still depend on the image."""
+    h = 3 * normal(3, 6, 4, 5)
+    log_s = call(answer, h)
+    tensor_like(log_s, h, "log s")
+    log_s = log_s.detach()
+    expect(log_s.abs().max() > 1e-9, "that is the additive coupling, s = 1: the scales should depend on h.")
+    total = log_s.sum((1, 2, 3))
+    over_all = (
+        "take the mean within each image, never over the batch: what an image's code is must not depend on others."
+    )
+    expect(abs(total.sum()) > 1e-6 or total.abs().max() < 1e-6, over_all)
+    expect(
+        total.abs().max() < 1e-6, f"log|det| is the sum of log s over channels and pixels: here {total[0]:.3g}, not 0."
+    )
+    alone = call(answer, h[:1])
+    expect(torch.allclose(alone.detach(), log_s[:1]), over_all)
+    expect(
+        not torch.allclose(log_s[:1], log_s[1:2]), "the scales should depend on h: here each image has the same ones."
+    )
+    wild = call(answer, 100 * h).detach().abs().max().item()
+    expect(
+        wild < math.log(100), f"for large h a scale becomes e^{wild:.0f}: start from the bounded logarithm, not from h."
+    )
+
+
+@exercise
+def check_most_likely_sister(answer):
+    """Right: with a constant volume, log p = −½‖E(x)‖² + const, and D(0) is the one image with ‖E(x)‖ = 0."""
+    hints = {
+        "constant": "what made the grey square so likely was its volume; here all images have the same.",
+        "face": "write down log p(x) when log|det J_E| is a constant: which x maximizes it?",
+        "sample": "a sample has ‖z‖² ≈ d. Is there an image with a shorter latent?",
+        "moon": "write down log p(x) when log|det J_E| is a constant: which x maximizes it?",
+        "noise": "noise is as unlike the training data as can be: its latent is long.",
+    }
+    chosen(answer, "centre", hints)
