@@ -39,6 +39,7 @@ FOUND = """() => {
         problems: [
             ...all("img", e => !e.naturalWidth).map(e => `no picture: ${e.src.slice(0, 100)}`),
             ...all("article img:not([alt])").map(e => `no alternative text: ${e.src.slice(0, 100)}`),
+            ...all("span.xref", e => !e.closest("a")).map(e => `lost link: ${e.textContent}`),
             ...all(".math", e => !e.querySelector("mjx-container")).map(e => `not set: ${e.textContent}`),
             ...all("[data-mjx-error]").map(e => `formula: ${e.dataset.mjxError}`),
             ...all(".tag_claim, details[open]").map(e => `in sight: ${e.textContent.slice(0, 60)}`),

@@ -37,8 +37,7 @@ nb_ipywidgets_js = {}
 nb_render_image_options = {"alt": "What the code above draws"}  # schematics have an alternative text of their own
 myst_enable_extensions = ["dollarmath", "amsmath"]
 myst_heading_anchors = 3
-# The course's own pages link to files of the repository too; those are checked by the tests.
-suppress_warnings = ["myst.xref_missing", "myst.header", "mystnb.unknown_mime_type"]
+suppress_warnings = ["myst.header", "mystnb.unknown_mime_type"]
 
 html_theme = "sphinx_book_theme"
 html_title = project
@@ -123,7 +122,9 @@ def card(path, folder):
 
 
 def change_source(app, docname, source):
-    """Notebooks as `on_a_page` says; on the first page, cards of the notebooks in place of <!-- cards 07-09 -->."""
+    """Notebooks as `on_a_page` says; on the first page, cards of the notebooks in place of <!-- cards 07-09 -->. README
+    is no page: links to it go to the repository."""
+    source[0] = re.sub(r"\]\((\.\./)+README\.md", f"]({REPOSITORY}/blob/HEAD/README.md", source[0])
     if docname.startswith("notebooks/") and source[0].lstrip().startswith("{"):
         notebook = json.loads(source[0])
         on_a_page(notebook)

@@ -74,4 +74,5 @@ def test_the_tools_of_the_pages_are_declared_and_pinned():
         declared = tomllib.load(file)["project"]["optional-dependencies"]["pages"]
     pinned = (ROOT / "docs" / "requirements.txt").read_text(encoding="utf-8")
     assert [name.split(">=")[0] for name in declared] == re.findall(r"^([\w-]+)==[\d.]+$", pinned, flags=re.M)
-    assert re.fullmatch(r"[\d.]+", json.loads((ROOT / "docs" / "package.json").read_text())["dependencies"]["mathjax"])
+    package = json.loads((ROOT / "docs" / "package.json").read_text(encoding="utf-8"))
+    assert re.fullmatch(r"[\d.]+", package["dependencies"]["mathjax"])
