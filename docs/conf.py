@@ -77,12 +77,12 @@ def on_a_page(notebook):
     """Change a notebook (a dict) to what its page shows. Claims are left out; set-up, cells to fill in, and solutions
     with what they print are folded; of a schematic, the drawing stays; the badges become links, so that no picture
     comes from elsewhere. The tags are those of course_lib/tools/tidy.py."""
-    setup = next(cell for cell in notebook["cells"] if cell["cell_type"] == "code")
+    first = next(cell for cell in notebook["cells"] if cell["cell_type"] == "code")
     for cell in notebook["cells"]:
         source, tags = "".join(cell["source"]), cell["metadata"].setdefault("tags", [])
         if cell["cell_type"] != "code":
             cell["source"] = BADGE.sub(r"[**Run it in \1**]\2&emsp;", source)
-        elif cell is setup:
+        elif cell is first:
             fold(cell, "hide-input", "Set-up")
         elif "claim" in tags:
             tags.append("remove-cell")
