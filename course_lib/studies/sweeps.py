@@ -30,6 +30,7 @@ SWEEP_METHODS = (
     "joint_map",
     "synthesis_lbfgs",
     "analysis_lbfgs",
+    "analysis_volume",
     "flow_denoiser_pnp",
     "map",
     "recommended",

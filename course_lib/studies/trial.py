@@ -158,7 +158,11 @@ def paired(trial, before, after):
 
     A way is a dictionary: flow, formulation, start, optimizer, task, sigma, and lam, which is "tuned" or "bayesian".
     """
-    gains = scores(trial, **after) - scores(trial, **before)
+    return mean_and_error(scores(trial, **after) - scores(trial, **before))
+
+
+def mean_and_error(gains):
+    """(mean, standard error of the mean) of an array of paired gains, one a face."""
     return gains.mean(), gains.std(ddof=1) / len(gains) ** 0.5
 
 
