@@ -208,11 +208,11 @@ def student(parser):
 
 def links(parser):
     """stamp badges, and lines that install the course on Colab, into every notebook, as pyproject.toml has them"""
-    from course_lib.tools.links import repository, stamp_all
+    from course_lib.tools.links import repository, stamp_all, tag
 
     def run(args):
         changed = stamp_all(NOTEBOOKS)
-        print(f"{repository()}: {', '.join(path.stem for path in changed) or 'no notebook'} changed")
+        print(f"{repository()} at {tag()}: {', '.join(path.stem for path in changed) or 'no notebook'} changed")
 
     parser.set_defaults(command=run)
 

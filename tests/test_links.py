@@ -15,7 +15,7 @@ import pytest
 
 from course_lib.__main__ import main
 from course_lib.studies.cards import CARDS
-from course_lib.tools.links import BOOTSTRAP, ROOT, badges, bootstrap, repository, stamp, stamp_all
+from course_lib.tools.links import BOOTSTRAP, ROOT, badges, bootstrap, repository, stamp, stamp_all, tag
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 ROOMS = (".", "notebooks", "docs")
@@ -23,11 +23,11 @@ PAGES = sorted([*NOTEBOOKS, *(page for room in ROOMS for page in ROOT.glob(f"{ro
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebook_carries_the_stamp_of_its_repository(path):
+def test_a_notebook_carries_the_stamp_of_its_repository_and_version(path):
     notebook = nbformat.read(path, 4)
-    assert badges(path.stem, repository()) in notebook.cells[0].source
+    assert badges(path.stem, repository(), tag()) in notebook.cells[0].source
     (first, *_) = (cell for cell in notebook.cells if cell.cell_type == "code")
-    assert first.source.startswith(bootstrap(repository()))
+    assert first.source.startswith(bootstrap(repository(), tag()))
 
 
 def prose(path):
@@ -45,10 +45,10 @@ def test_each_link_within_the_course_finds_its_file(path):
     for target in re.findall(r"\]\(([^)\s]+)\)", prose(path)):
         if target.startswith(base) and "/blob/" in target:
             file = ROOT / target.split("/blob/")[1].partition("/")[2]
-        elif f"gh/{repository()}/HEAD?labpath=" in target:
+        elif f"gh/{repository()}/{tag()}?labpath=" in target:
             file = ROOT / unquote(target.split("labpath=")[1])
-        elif f"github/{repository()}/blob/HEAD/" in target:
-            file = ROOT / target.split("/blob/HEAD/")[1]
+        elif f"github/{repository()}/blob/{tag()}/" in target:
+            file = ROOT / target.split(f"/blob/{tag()}/")[1]
         elif re.match(r"[a-z]+:|#", target):
             continue
         else:
@@ -64,9 +64,9 @@ def small_notebook(folder, name="07_small"):
     return path
 
 
-def project(folder, url):
+def project(folder, url, version="0.2.0"):
     (folder / "pyproject.toml").write_text(
-        f'[project]\nname = "x"\n[project.urls]\nRepository = "{url}"\n', encoding="utf-8"
+        f'[project]\nname = "x"\nversion = "{version}"\n[project.urls]\nRepository = "{url}"\n', encoding="utf-8"
     )
     return folder
 
@@ -81,6 +81,17 @@ def test_stamps_follow_the_repository(tmp_path):
     assert stamp_all(tmp_path, project(tmp_path, "https://github.com/you/fork/")) == [path]
     title, setup = nbformat.read(path, 4).cells
     assert "one/two" not in title.source + setup.source and len(BOOTSTRAP.findall(setup.source)) == 1
+
+
+def test_a_released_notebook_opens_and_installs_its_own_version(tmp_path):
+    path = small_notebook(tmp_path)
+    for version, at, wanted in (("0.2.0", "v0.2.0", "@v0.2.0"), ("0.3.0.dev0", "HEAD", "")):
+        assert stamp_all(tmp_path, project(tmp_path, "https://github.com/one/two", version)) == [path]
+        title, setup = nbformat.read(path, 4).cells
+        assert f"/gh/one/two/{at}?" in title.source and f"/one/two/blob/{at}/" in title.source
+        assert f'"install -q git+https://github.com/one/two{wanted}")' in setup.source
+    with pytest.raises(ValueError, match="version: expected a version"):
+        stamp_all(tmp_path, project(tmp_path, "https://github.com/one/two", ""))
 
 
 @pytest.mark.parametrize("url", ["", "https://example.org/a/b", "https://github.com/only-an-owner"])
@@ -104,7 +115,7 @@ def test_what_cannot_be_stamped_is_refused(tmp_path):
 def test_the_command_says_what_it_changed(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("course_lib.__main__.NOTEBOOKS", small_notebook(tmp_path).parent)
     assert main(["links"]) == 0 and main(["links"]) == 0
-    said = [f"{repository()}: {names} changed" for names in ("07_small", "no notebook")]
+    said = [f"{repository()} at {tag()}: {names} changed" for names in ("07_small", "no notebook")]
     assert capsys.readouterr().out.splitlines() == said
 
 
@@ -148,8 +159,8 @@ def test_the_bootstrap_installs_the_course_in_a_bare_environment(tmp_path):
     options = {"cwd": tmp_path, "env": clean, "capture_output": True, "text": True, "encoding": "utf-8"}
     missing = subprocess.run([python, "-c", "import course_lib"], **options)
     assert "ModuleNotFoundError" in missing.stderr
-    source = bootstrap(repository()).replace(
-        f"git+https://github.com/{repository()}", f"--no-deps --no-build-isolation {tmp_path / 'copy'}"
+    source = bootstrap(repository(), tag()).replace(
+        f"git+https://github.com/{repository()}@{tag()}", f"--no-deps --no-build-isolation {tmp_path / 'copy'}"
     )
     run = subprocess.run([python, "-c", PROBE.format(source=source)], **options)
     assert "face (1, 12288)" in run.stdout, run.stdout + run.stderr
