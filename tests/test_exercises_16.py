@@ -1,16 +1,33 @@
 """The checks of notebook 16: right, blank, and typical wrong answers."""
 
-
-def gains(home, home_tv, abroad, abroad_tv):
-    return (home - home_tv).mean(), (abroad - abroad_tv).mean()
-
-
-def lost(combine):
-    return lambda *psnrs: combine(*gains(*psnrs))
+import numpy as np
+import torch
 
 
-def alarm(values, faces, factor=3):
-    return (values - faces.mean()).abs() > factor * faces.std()
+def step(of=lambda W, seen: W[~seen] @ W[seen].T, start=1, sign=1):
+    return lambda W, m, y, seen: sign * of(W, seen) @ (y - start * m[seen])
+
+
+def pinned(W, seen):
+    return W[~seen] @ W[seen].T @ torch.linalg.inv(W[seen] @ W[seen].T)
+
+
+def excess(slope=None, offset=True, spread=lambda bits, around: around.std(), sign=1):
+    def answer(png, bits, png_faces, bits_faces):
+        a, b = np.polyfit(png_faces, bits_faces, 1)
+        a, b = (a, b * offset) if slope is None else (slope, (bits_faces - slope * png_faces).mean())
+        return sign * (bits - a * png - b) / spread(bits_faces, bits_faces - a * png_faces - b)
+
+    return answer
+
+
+def own_line(png, bits, png_faces, bits_faces):
+    a, b = np.polyfit(png, bits, 1)
+    return (bits - a * png - b) / (bits - a * png - b).std()
+
+
+def bits(flow, x):
+    return flow.bits_per_dim(x)
 
 
 CASES = {
@@ -18,38 +35,55 @@ CASES = {
         "most",
         [("none", "neighbouring"), ("few", "smooth"), ("half", "coin"), ("all", "choose one of")],
     ),
-    "check_start_abroad": (
-        "image",
-        [("face", "projection"), ("mean", "not 0"), ("nothing", "everywhere"), ("noise", "choose one of")],
-    ),
-    "check_gain_lost": (
-        lost(lambda home, abroad: home - abroad),
+    "check_hidden_step": (
+        step(),
         [
-            (lost(lambda home, abroad: abroad - home), "the sign"),
-            (lambda home, home_tv, abroad, abroad_tv: home.mean() - abroad.mean(), "different images"),
-            (lost(lambda home, abroad: home), "at home. Subtract"),
-            (lost(lambda home, abroad: abroad), "abroad. Subtract"),
-            (lost(lambda home, abroad: home + abroad), "difference of two"),
-            (lost(lambda home, abroad: home / abroad), "ratio"),
-            (lambda home, home_tv, abroad, abroad_tv: home_tv.mean() - abroad_tv.mean(), "two TVs"),
-            (lost(lambda home, abroad: 7.0), "dB at home become"),
-            (lost(lambda home, abroad: "much"), "one number"),
+            (step(lambda W, seen: 0 * W[~seen] @ W[seen].T), "step in x"),
+            (step(sign=-1), "the sign"),
+            (step(start=0), "residual is y"),
+            (step(lambda W, seen: W.T[~seen] @ W.T[seen].T), "the order"),
+            (step(pinned), "whole descent"),
+            (step(lambda W, seen: W @ W[seen].T), "hidden pixels alone"),
+            (step(lambda W, seen: W[seen] @ W[seen].T), "observed pixels"),
+            (step(lambda W, seen: 2 * W[~seen] @ W[seen].T), "W times the step"),
+            (lambda W, m, y, seen: 1.0, "tensor"),
+        ],
+    ),
+    "check_above_truth": (
+        "none",
+        [("few", "like any other"), ("half", "chance"), ("most", "passed the truth"), ("all", "choose one of")],
+    ),
+    "check_excess": (
+        excess(),
+        [
+            (excess(spread=lambda bits, around: 1), "divide by it"),
+            (excess(spread=lambda bits, around: bits.std()), "*around* the line"),
+            (excess(spread=lambda bits, around: around.var()), "not by the variance"),
+            (excess(slope=1), "Serrà"),
+            (excess(slope=1, spread=lambda bits, around: 1), "Serrà"),
+            (excess(slope=0), "whatever their PNG"),
+            (excess(offset=False), "offset"),
+            (excess(sign=-1), "the sign"),
+            (own_line, "that of the faces"),
+            (excess(slope=0.5), "their spread"),
+            (lambda *a: excess()(*a)[:3], "shape [9]"),
+            (lambda *a: 1.0, "one number for each"),
         ],
     ),
     "check_alarm": (
-        alarm,
+        lambda flow, x: bits(flow, x) - bits(flow, x.flip(2)),
         [
-            (lambda values, faces: ~alarm(values, faces), "other way round"),
-            (lambda values, faces: values - faces.mean() > 3 * faces.std(), "too small is"),
-            (lambda values, faces: values - faces.mean() < -3 * faces.std(), "too large is"),
-            (lambda values, faces: (values - faces.mean()).abs() > 3 * faces.var(), "variance"),
-            (lambda values, faces: alarm(values, faces, 1), "not one"),
-            (lambda values, faces: alarm(values, faces, 2), "not two"),
-            (lambda values, faces: values > 3 * faces.std(), "not from 0"),
-            (lambda values, faces: alarm(values, values), "to be judged"),
-            (lambda values, faces: (values - faces.mean()).abs() / faces.std(), "rings"),
-            (lambda values, faces: alarm(values, faces).any(), "shape [9]"),
-            (lambda values, faces: values < 1.2, "3 × their"),
+            (bits, "the next point is at 0.6"),
+            (lambda flow, x: x.mean(), "shape [30]"),
+            (lambda flow, x: x, "shape [30]"),
+            (lambda flow, x: x.mean((1, 2, 3)) / 0, "NaN"),
         ],
     ),
 }
+
+
+def test_a_line_may_be_fitted_with_any_count_of_freedom():
+    """The spread of the faces may be a mean over n, n − 1 or n − 2."""
+    from course_lib.lab.exercises.out_of_distribution import check_excess
+
+    assert all(check_excess(excess(spread=lambda b, around, k=k: around.std(correction=k))) for k in (0, 1, 2))

@@ -1,6 +1,7 @@
 """The face prior away from home (slides 26-27): the tasks of the source on photographs that mostly show no face.
 
-λ is that of the face table, `figures/scores.csv`: who expects a face has tuned it on faces. A cell is one (task,
+λ is that of the face table, `figures/scores.csv`: who expects a face has tuned it on faces. (A control, `LAM_OF`, has
+that of the method that it is held against, so that one thing differs.) A cell is one (task,
 method) on all photographs, with its reconstructions.
 """
 
@@ -27,12 +28,17 @@ DOMAIN_METHODS = (
     "pnp",
     "map",
     "recommended",
+    "analysis_volume",
+    "analysis_from_tv",
     "synthesis_lbfgs",
     "analysis_lbfgs",
     "synthesis",
     "analysis",
 )
 """Names of `METHODS`, the slowest last. The denoiser of pnp has trained on `PHOTOGRAPH_SPLITS["train"]`."""
+
+LAM_OF = {"analysis_from_tv": "map"}
+"""The method whose λ a control takes."""
 
 DOMAIN_COLUMNS = ("domain", *SCORE_COLUMNS)
 
@@ -70,7 +76,8 @@ def measure_domains(path, cells=PHOTOGRAPH_CELLS.folder, tasks=TASKS, methods=DO
     Args:
         cells: folder of the cells. most: squares of each photograph (`boxes`).
     """
-    pairs, lams, (names, images) = applicable(tasks, methods), tuned_lams(SIGMA), photographs(most)
+    pairs, tuned, (names, images) = applicable(tasks, methods), tuned_lams(SIGMA), photographs(most)
+    lams = tuned | {(task, name): tuned[task, of] for name, of in LAM_OF.items() for task in TASKS}
     experiment = untuned_experiment(images, device=device)
 
     def setup(task, method):
