@@ -78,6 +78,12 @@ def test_a_table_has_a_row_for_each_domain_and_goes_on(small, tmp_path, monkeypa
     assert measured[2:] == [("sr2", "tv")] and path.read_bytes() != before
 
 
+def test_a_control_has_the_lam_of_its_method(small, tmp_path):
+    rows = measure(tmp_path, ("map", "analysis_from_tv"), ("sr2",))
+    lams = {row["method"]: row["lam"] for _, row in rows.iterrows()}
+    assert lams == dict.fromkeys(("map", "analysis_from_tv"), tuned_lams(domains.SIGMA)["sr2", "map"])
+
+
 def test_an_image_alone_scores_as_in_the_table(small, tmp_path):
     measure(tmp_path, ("tv",), ("sr2",))
     kept = Store(tmp_path / "cells", "domains").read("sr2", "tv")
