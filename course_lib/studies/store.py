@@ -29,6 +29,7 @@ WRITTEN_BY = {
     "phase_transition": "phase_transition.save_phase_transition()",
     "scores": "python -m course_lib reproduce",
     "solver_costs": "python tests/benchmarks/run.py solvers",
+    "starts": "python -m course_lib starts",
     "trial": "python -m course_lib trial",
     "tuning": "python -m course_lib reproduce",
 }
