@@ -164,13 +164,14 @@ def sweeps(parser):
 def figures(parser):
     """draw what README shows: the gallery, the scores beside the published ones, the map of the course, the rooms"""
     from course_lib.common import write_text
-    from course_lib.studies.figures import read_runs, stamp_runs, write_figures
+    from course_lib.studies.figures import NAMES, read_runs, stamp_runs, write_figures
 
     parser.add_argument("--out", default=FIGURES, help="folder of the pictures (default: figures)")
+    parser.add_argument("--only", nargs="+", choices=NAMES, default=NAMES, help="these pictures (default: all)")
     add_device(parser)
 
     def run(args):
-        paths = write_figures(args.out, NOTEBOOKS, device_of(args))
+        paths = write_figures(args.out, NOTEBOOKS, device_of(args), args.only)
         if README.exists():
             write_text(README, stamp_runs(README.read_text(encoding="utf-8"), read_runs()))
         print(*paths, sep="\n")

@@ -10,6 +10,7 @@ from matplotlib.patches import FancyArrowPatch
 from test_experiments import small_task
 from test_reconstruction import small_flow
 
+from course_lib import __main__ as command_line
 from course_lib.__main__ import NOTEBOOKS
 from course_lib.data import TASKS, face
 from course_lib.metrics import psnr
@@ -124,6 +125,14 @@ def test_pictures_are_written_whole(tmp_path, monkeypatch):
     assert [path.name for path in paths] == ["gallery.png", "scores.png", "map.png", "rooms.png"]
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in paths)
     assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_some_pictures_alone(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(figures, "draw_gallery", None)
+    monkeypatch.setattr(command_line, "README", tmp_path / "README.md")
+    assert command_line.main(["figures", "--out", str(tmp_path), "--only", "map", "rooms"]) == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["map.png", "rooms.png"]
+    assert capsys.readouterr().out.splitlines() == [str(tmp_path / "map.png"), str(tmp_path / "rooms.png")]
 
 
 def test_the_pictures_of_readme_are_of_this_table():

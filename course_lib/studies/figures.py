@@ -219,21 +219,26 @@ def stamp_runs(text, runs):
     return "\n".join(lines) + "\n"
 
 
-def write_figures(out, folder, device="cpu"):
-    """Write `gallery.png`, `scores.png`, `map.png` and `rooms.png` to a folder; returns their paths.
+NAMES = "gallery", "scores", "map", "rooms"
+"""The pictures that `write_figures` makes. The gallery takes minutes, the others seconds."""
+
+
+def write_figures(out, folder, device="cpu", names=NAMES):
+    """Write the pictures of some of `NAMES`, `gallery.png` and so on, to a folder; returns their paths.
 
     `folder` has the notebooks, whose titles make the map.
     """
     use_style()
-    drawn = {
-        "gallery": draw_gallery(reconstruct(untuned_experiment(face(), device=device))),
-        "scores": draw_scores(read_table("scores")),
-        "map": draw_map(titles(folder)),
-        "rooms": draw_rooms(imports()),
+    draw = {
+        "gallery": lambda: draw_gallery(reconstruct(untuned_experiment(face(), device=device))),
+        "scores": lambda: draw_scores(read_table("scores")),
+        "map": lambda: draw_map(titles(folder)),
+        "rooms": lambda: draw_rooms(imports()),
     }
-    paths = [Path(out) / f"{name}.png" for name in drawn]
+    paths = {name: Path(out) / f"{name}.png" for name in names}
     Path(out).mkdir(parents=True, exist_ok=True)
-    for path, figure in zip(paths, drawn.values(), strict=True):
+    for name, path in paths.items():
+        figure = draw[name]()
         with replacing(path) as temporary:
             figure.savefig(temporary, format="png", dpi=100)
-    return paths
+    return list(paths.values())

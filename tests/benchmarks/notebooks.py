@@ -3,10 +3,12 @@
     python tests/benchmarks/notebooks.py [NN …]
 
 Seconds are wall-clock on this machine, with as many threads as each notebook asks for; memory is the kernel's largest
-resident set. A notebook that fails stops the run. Linux and macOS only (the memory comes from getrusage).
+resident set. Rows of notebooks that are not named stay as they are. A notebook that fails stops the run. Linux and
+macOS only (the memory comes from getrusage).
 """
 
 import argparse
+import csv
 import platform
 from pathlib import Path
 
@@ -28,16 +30,26 @@ def paths_of(numbers):
     return [found[number] for number in numbers or found]
 
 
+def measured(path):
+    """{notebook: its row} of the table that is there, if there is one."""
+    if not path.exists():
+        return {}
+    with path.open(newline="", encoding="utf-8") as file:
+        return {row["notebook"]: row for row in csv.DictReader(file)}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("numbers", nargs="*", metavar="NN", help="these notebooks only (default: all)")
     parser.add_argument("--out", default=FIGURES / "notebooks.csv", type=Path)
     args = parser.parse_args()
-    rows, bar = [], progress(paths_of(args.numbers))
+    rows, order = measured(args.out), [path.stem for path in paths_of([])]
+    bar = progress(paths_of(args.numbers))
     for path in bar:
         bar.set_description(path.stem)
-        rows.append([path.stem, *measure_apart(path), platform.processor() or platform.machine()])
-        write_table(args.out, rows, COLUMNS)
+        values = path.stem, *measure_apart(path), platform.processor() or platform.machine()
+        rows[path.stem] = dict(zip(COLUMNS, values, strict=True))
+        write_table(args.out, [rows[name] for name in order if name in rows], COLUMNS)
     print(args.out.read_text())
 
 
