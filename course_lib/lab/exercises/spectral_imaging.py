@@ -45,15 +45,20 @@ def truncated(matrix, k):
     return (U[:, :k] * s[:k]) @ Vh[:k]
 
 
+def mixture(materials):
+    """A cube [1, 30, 20, 15] of as many materials, in float64."""
+    S, B = uniform(30, materials, seed=materials), normal(materials, 20 * 15, seed=1).mul(2).softmax(0)
+    return (S @ B).reshape(1, 30, 20, 15)
+
+
 @exercise
 def check_low_rank(answer):
     """Right: the terms of the SVD that stand above the noise, as many as there are materials, and nothing else."""
-    for materials, dose in ((2, 500), (3, 4000)):
-        S, B = uniform(30, materials, seed=materials), normal(materials, 20 * 15, seed=1).mul(2).softmax(0)
-        x = (S @ B).reshape(1, 30, 20, 15)
+    grains = spectrum_image(32, 50, generator=0, dtype=torch.float64).cube  # its fourth singular value is small
+    for x, materials, dose in (mixture(2), 2, 500), (mixture(3), 3, 4000), (mixture(3), 3, 30), (grains, 4, 1000):
         y = poisson_counts(x, dose, generator=2)
         value, Y = call(answer, y, dose), y[0].flatten(1)
-        U, _, Vh = torch.linalg.svd(Y, full_matrices=False)
+        U, s, Vh = torch.linalg.svd(Y, full_matrices=False)
         is_matrix = torch.is_tensor(value) and value.shape in (Y.shape, Y[None].shape)
         expect(not is_matrix, "that is the matrix: give it the shape of y again.")
         tensor_like(value, y, "the denoised cube")
@@ -67,7 +72,9 @@ def check_low_rank(answer):
             "everything was removed: is the ceiling in the unit of y, whose variance is about y / dose?": 0 * Y,
         }
         rank = int(torch.linalg.matrix_rank(value[0].flatten(1), rtol=1e-9))
-        above = f"of the singular values of this cube {materials} stand above the noise; your result has rank {rank}."
+        shown = ", ".join(f"{value:.3g}" for value in s[:5].tolist())
+        above = f"of the singular values of this cube ({shown}, …) {materials} stand above the noise; your result has"
+        above += f" rank {rank}. Its dose is {dose}: where does your rule look at the dose?"
         hint = "its rank is right, but another cube of this rank is nearer to y." if rank == materials else above
         compare(value[0].flatten(1), truncated(Y, materials), wrong, hint)
 
@@ -87,15 +94,15 @@ BUDGET = 410
 """Pixels that `microscope` lets one visit: a tenth of 64 × 64."""
 
 
-def microscope(specimen):
-    """(measure, x): a scan that you steer, and the cube [1, 100, 64, 64] that it looks at.
+def microscope(seed):
+    """(measure, truth): a scan that you steer, and the cube [1, 100, 64, 64] that it looks at; `seed` is the specimen.
 
-    `measure(mask)`, mask [64, 64] of True and False, visits pixels, and returns the counts of all pixels visited up to
-    then, 0 in the others. It may be called again and again, until `BUDGET` pixels have been visited; visiting one anew
-    costs nothing and gives the same counts. `specimen` is a seed.
+    `measure(mask)`, mask [64, 64] of True and False, visits pixels, and returns y, the counts divided by the dose 200,
+    for all pixels visited up to then, 0 in the others. It may be called again and again, until `BUDGET` pixels have
+    been visited; visiting one anew costs nothing and gives the same counts.
     """
-    x = spectrum_image(64, 100, generator=specimen, dtype=torch.float64).cube
-    counted = poisson_counts(x, 200, generator=specimen)
+    truth = spectrum_image(64, 100, generator=seed, dtype=torch.float64).cube
+    counted = poisson_counts(truth, 200, generator=seed)
     visited = torch.zeros(64, 64, dtype=torch.bool)
 
     def measure(mask):
@@ -106,7 +113,7 @@ def microscope(specimen):
         visited = visited | mask
         return counted * visited
 
-    return measure, x
+    return measure, truth
 
 
 def random_scan(measure):
