@@ -28,7 +28,7 @@ project = "Deep generative priors for imaging inverse problems"
 author = "the authors of the course"
 extensions = ["myst_nb"]
 root_doc = "docs/index"
-include_patterns = ["docs/index.md", "docs/glossary.md", "notebooks/*.ipynb", "notebooks/TEACHING.md"]
+include_patterns = ["docs/*.md", "notebooks/*.ipynb", "notebooks/TEACHING.md"]
 include_patterns += ["figures/scores.md", "course_lib/models/trained/README.md"]
 nb_execution_mode = "off"
 # A picture that a widget shows without a kernel is its plain PNG, and needs no script.
