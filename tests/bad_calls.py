@@ -7,7 +7,7 @@ is the device that every machine has beside the CPU.
 
 import torch
 
-from course_lib.models import denoiser, flow2d, glow, unrolled, vae
+from course_lib.models import denoiser, flow2d, flow_in_time, glow, unrolled, vae
 from course_lib.operators import (
     DCT,
     Blur,
@@ -33,6 +33,7 @@ FLOW = glow.Glow(size=8, steps=1, widths=(4, 4)).freeze()
 VAE = vae.VAE(8, dim=4, widths=[4, 4], blocks=[0, 0]).freeze()
 NET = denoiser.DnCNN(width=4, depth=2)
 PLANE = flow2d.RealNVP(couplings=1, width=2)
+TIME = flow_in_time.FlowInTime(8, widths=[4, 4], depth=1).freeze()
 SAME, HIDE, FEW = Identity(), Mask(random_mask(8, 8, 0.5)), RandomRows(4, 8)
 HOLE = torch.arange(8).expand(1, 8, 8) < 4
 Z, POINTS, W = torch.zeros(2, FLOW.dim), torch.zeros(3, 2), torch.linspace(1, 2.4, 9)
@@ -393,6 +394,7 @@ RECIPES_ = [
 
 MODELS = [
     *of_model(FLOW, X, Z),
+    *of_model(TIME, X, Z),
     *of_model(VAE, X, torch.zeros(2, 4)),
     *of_model(PLANE, POINTS, POINTS),
     (
@@ -402,6 +404,19 @@ MODELS = [
     ),
     (glow.Glow(8, steps=1, widths=[4]).initialize, {}, {"x": (X[:1], X[0], NAN * X)}),
     (FLOW.mixed_precision, {}, {"dtype": DTYPE}),
+    (
+        "models.flow_in_time.FlowInTime",
+        {"size": 8, "widths": [4]},
+        {"size": (*COUNT, 7), "channels": COUNT, "widths": ([], [1], ["4"]), "depth": COUNT},
+    ),
+    (flow_in_time.FlowInTime(8, widths=[4], depth=1).initialize, {}, {"x": (X[:1], X[0], NAN * X)}),
+    (TIME.discretize, {}, {"steps": COUNT, "scheme": CHOICE}),
+    (TIME.velocity, {"x": X, "t": 0.5}, {"x": SHAPE, "t": (*PER_IMAGE, 2)}),
+    (TIME.denoise, {"y": X, "sigma": 0.1}, {"y": SHAPE, "sigma": PER_IMAGE}),
+    (TIME.score, {"y": X, "sigma": 0.1}, {"y": SHAPE, "sigma": (*PER_IMAGE, 0)}),
+    (TIME.encode_with_logdet, {"x": X}, {"by": CHOICE, "probes": COUNT}),
+    (TIME.loss, {}, {"x": SHAPE}),
+    (TIME.contractions, {}, {"x": SHAPE}),
     ("models.glow.dequantize", {"images": X}, {"images": (BYTES, 3), "sigma": NUMBER}),
     (
         "models.vae.VAE",

@@ -14,6 +14,7 @@ from test_regularizers import REGULARIZERS
 from course_lib import solvers
 from course_lib.metrics import gmsd, psnr, sam, ssim
 from course_lib.models.denoiser import DnCNN
+from course_lib.models.flow_in_time import FlowInTime
 from course_lib.models.flow_layers import SCALES
 from course_lib.models.regression import SRCNN, VDSR, upscale
 from course_lib.models.vae import VAE
@@ -318,8 +319,11 @@ def networks():
     torch.manual_seed(0)
     x = strange_images()[:6]
     vae = VAE(8, dim=4, widths=[6, 6], blocks=[0, 0]).freeze()
+    in_time = FlowInTime(8, widths=(6, 6), depth=1)
+    torch.nn.init.normal_(in_time.net.head[-1].weight, std=0.3)
     return {
         "glow": (small_flow().float(), lambda m: m.encode(x)),
+        "flow_in_time": (in_time, lambda m: m.denoise(x, 0.1)),
         "vae": (vae, lambda m: m.decode(m.encode(x))),
         "dncnn": (DnCNN(width=6, depth=3), lambda m: m(x, 0.1)),
         "srcnn": (SRCNN(widths=(6, 6)), lambda m: m(x)),
@@ -327,7 +331,7 @@ def networks():
     }
 
 
-@pytest.mark.parametrize("name", ["glow", "vae", "dncnn", "srcnn", "vdsr"])
+@pytest.mark.parametrize("name", ["glow", "flow_in_time", "vae", "dncnn", "srcnn", "vdsr"])
 def test_half_precision_is_near_single(name):
     model, call = networks()[name]
     single = call(model)

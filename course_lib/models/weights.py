@@ -14,13 +14,15 @@ from safetensors.torch import load, save
 
 from course_lib.common import check, replacing
 from course_lib.models.denoiser import DnCNN
+from course_lib.models.flow_in_time import FlowInTime
 from course_lib.models.glow import Glow
 from course_lib.models.regression import SRCNN, VDSR
 from course_lib.models.unrolled import LISTA, ADMMNet
 from course_lib.models.vae import VAE
 
 FOLDER = Path(__file__).parent / "trained"
-MODELS = {"glow": Glow, "dncnn": DnCNN, "srcnn": SRCNN, "vdsr": VDSR, "vae": VAE, "lista": LISTA, "admm_net": ADMMNet}
+MODELS = {"glow": Glow, "flow_in_time": FlowInTime, "vae": VAE, "dncnn": DnCNN, "srcnn": SRCNN, "vdsr": VDSR}
+MODELS |= {"lista": LISTA, "admm_net": ADMMNet}
 REQUIRED = {"model", "config", "file", "sha256"}
 
 

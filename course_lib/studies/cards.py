@@ -26,6 +26,7 @@ SOURCES = {
 MEASURES = {
     "bits_per_dim": "bits/dim",
     "bits_per_dim_bound": "bits/dim (an upper bound)",
+    "velocity_error": "of the Gaussian part's mean square error",
     "rmse": "root mean square error",
     "mean_layer_error_db": "dB, the error of the codes, averaged over the layers",
 }

@@ -28,10 +28,13 @@ RECIPE_OPTIONS = {
 
 CONFIG_OPTIONS = {
     "scale": {"choices": SCALES, "help": "glow: scale of the couplings"},
-    "widths": {"nargs": "+", "type": int, "help": "glow, vae: channels, one a level; srcnn: filters of its layers"},
+    "widths": {"nargs": "+", "type": int, "help": "glow, flow_in_time, vae: channels, one a level; srcnn: filters"},
     "width": {"type": int, "help": "dncnn, vdsr: channels of the convolutions"},
-    "depth": {"type": int, "help": "glow: steps of flow in each level; dncnn, vdsr: number of convolutions"},
-    "size": {"type": int, "help": "glow, vae: side of the images"},
+    "depth": {
+        "type": int,
+        "help": "glow: steps of flow in a level; flow_in_time: blocks in a level; dncnn, vdsr: convolutions",
+    },
+    "size": {"type": int, "help": "glow, flow_in_time, vae: side of the images"},
     "layers": {"type": int, "help": "lista, admm_net: number of layers"},
     "factors": {"nargs": "+", "type": int, "help": "srcnn, vdsr: factors of the super-resolution"},
     "sigmas": {"nargs": 2, "type": float, "metavar": ("LOW", "HIGH"), "help": "dncnn: range of the noise level"},

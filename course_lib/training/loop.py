@@ -127,7 +127,8 @@ class Run:
         if self.recipe.start:
             self.begin_with(self.recipe.start)
         elif hasattr(self.model, "initialize"):
-            first = torch.cat([draw_batch(sets, -1 - i, self.recipe) for i in range(4)])
+            count = -(-getattr(self.model, "first_images", 4 * self.recipe.batch) // self.recipe.batch)
+            first = torch.cat([draw_batch(sets, -1 - i, self.recipe) for i in range(count)])
             self.model.initialize(first.to(self.device))
             self.average.load_state_dict(self.model.state_dict())
 

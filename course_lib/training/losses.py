@@ -59,6 +59,7 @@ def sparse_coding_loss(model, z):
 
 LOSSES = {
     "glow": lambda model, x: model.bits_per_dim(x).mean(),
+    "flow_in_time": lambda model, x: model.loss(x).mean(),
     "dncnn": denoising_loss,
     "srcnn": super_resolution_loss,
     "vdsr": super_resolution_loss,
@@ -70,6 +71,7 @@ LOSSES = {
 
 SCORES = {
     "glow": "bits_per_dim",
+    "flow_in_time": "velocity_error",
     "dncnn": "rmse",
     "srcnn": "rmse",
     "vdsr": "rmse",

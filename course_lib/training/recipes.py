@@ -73,6 +73,7 @@ RECIPES = {
     "glow_additive": Recipe("glow", {"scale": "additive"}, steps=6000),
     "glow_noisy": Recipe("glow", steps=1000, lr=5e-4, warmup=100, noise=0.05, start="glow"),
     "patch_glow": Recipe("glow", PATCHES, steps=5000, batch=256, noise=0.02, finish=0.0, photographs=120_000),
+    "flow_in_time": Recipe("flow_in_time", steps=10_000, batch=16, clip=2.0),
     "srcnn": Recipe("srcnn", {"factors": [2]}, steps=6000, batch=8, **RESTORATION),
     "vdsr": Recipe("vdsr", {"width": 32, "factors": [2, 3, 4]}, steps=5000, batch=8, **RESTORATION),
     "dncnn": Recipe(
