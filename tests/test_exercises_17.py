@@ -1,6 +1,9 @@
 """The checks of notebook 17 tell right from blank from typical wrong answers, and name the mistake."""
 
+import pytest
 import torch
+
+from course_lib.lab.exercises import map_and_posterior
 
 
 def image(weight=lambda sigma, eta: eta / (eta + sigma**2), everywhere=False):
@@ -29,6 +32,16 @@ def coverage(low=lambda level: (1 - level) / 2, high=lambda level: (1 + level) /
 
 def gaussian(samples, truth, level):
     return ((truth - samples.mean(0)).abs() <= 1.2816 * samples.std(0)).double().mean()
+
+
+def calibrated(model, sample, blind=False):
+    """Whether the ranks of the truth are uniform, for each coordinate and, unless `blind`, for two functions more."""
+    x, y = model.simulate(2000)
+    drawn = sample(y, 99)
+    tests = [lambda u, y, i=i: u[..., i] for i in range(6)]
+    tests += [] if blind else [model.misfit, lambda u, y: u.square().sum(-1)]
+    ranks = [(f(drawn, y[:, None]) < f(x, y)[:, None]).sum(1) // 10 for f in tests]
+    return max(((torch.bincount(rank, minlength=10) - 200) ** 2 / 200).sum() for rank in ranks) < 27
 
 
 CASES = {
@@ -80,4 +93,30 @@ CASES = {
             (lambda samples, truth, level: truth > samples.mean(0), "one number"),
         ],
     ),
+    "check_verdict": (
+        calibrated,
+        [
+            (lambda model, sample: True, "next point is at 0.55"),
+            (lambda model, sample: False, "next point is at 0.55"),
+            (lambda model, sample: sample(model.simulate(9)[1], 5).shape == (9, 5, 6), "0.5"),
+            (lambda model, sample: model.simulate(3)[0] @ sample, "stopped with"),
+        ],
+    ),
 }
+
+
+def test_a_verdict_is_worth_what_it_finds():
+    """Ranks of the coordinates alone find some of the wrong samplers, those of the misfit the others."""
+    assert map_and_posterior.check_verdict(lambda *given: calibrated(*given, blind=True)) in (1, 2)
+    assert map_and_posterior.check_verdict(calibrated) == 3
+
+
+@pytest.mark.parametrize("kind", ["exact", *map_and_posterior.WRONG])
+def test_a_suspect_is_what_it_is_called(kind):
+    model, sample = map_and_posterior.suspect(kind)
+    y = model.simulate(1)[1]
+    drawn = sample(y, 40_000)[0]
+    C = torch.linalg.inv(torch.eye(6, dtype=torch.float64) + model.A.T @ model.A / model.sigma**2)
+    mean = C @ model.A.T @ y[0] / model.sigma**2
+    right = torch.allclose(drawn.mean(0), mean, atol=0.03) and torch.allclose(drawn.T.cov(), C, atol=0.03)
+    assert right == (kind == "exact")

@@ -3,7 +3,7 @@
 import torch
 
 from course_lib.lab.exercises import normal, uniform
-from course_lib.lab.exercises.checking import call, chosen, compare, exercise, expect, number
+from course_lib.lab.exercises.checking import call, chosen, compare, exercise, expect, number, open_exercise
 
 
 @exercise
@@ -110,3 +110,66 @@ def check_coverage(answer):
         ),
     }
     compare(value, right, wrong, "`samples.quantile(q, 0)` for q = (1 − level)/2 and (1 + level)/2, then count.")
+
+
+class Linear:
+    """A model whose posterior is known: x ~ N(0, I) of six numbers, y = A x + n of three, n ~ N(0, σ²I)."""
+
+    def __init__(self, seed, sigma=0.5):
+        self.A, self.sigma = normal(3, 6, seed=seed), sigma
+        self.generator = torch.Generator().manual_seed(seed)
+
+    def normal(self, *shape):
+        """Standard normal numbers from the model's own generator."""
+        return torch.randn(shape, generator=self.generator, dtype=torch.float64)
+
+    def simulate(self, count):
+        """`count` pairs (x [count, 6], y [count, 3])."""
+        x = self.normal(count, 6)
+        return x, x @ self.A.T + self.sigma * self.normal(count, 3)
+
+    def misfit(self, x, y):
+        """‖A x − y‖²/(2σ²), over the last dimension."""
+        return (x @ self.A.T - y).square().sum(-1) / (2 * self.sigma**2)
+
+
+WRONG = ("narrow", "wide", "prior", "shrunk", "diagonal", "noise", "lazy")
+"""What may be wrong with a sampler: its width (two ways); it ignores y; its mean is drawn to 0; it knows no
+correlations; it takes the noise for larger; one sample of five is of the prior."""
+
+
+def suspect(kind, seed=0):
+    """A model, and a sampler of its posterior: `sample(y [n, 3], count)` gives [n, count, 6]. `kind`: "exact", or one
+    of `WRONG`."""
+    expect(kind == "exact" or kind in WRONG, f"kind: one of {('exact', *WRONG)}, got {kind!r}.")
+    model = Linear(seed)
+    sigma = {"noise": 1.6}.get(kind, 1.0) * model.sigma
+    C = torch.linalg.inv(torch.eye(6, dtype=torch.float64) + model.A.T @ model.A / sigma**2)
+    mean_of_y, L = C @ model.A.T / sigma**2, torch.linalg.cholesky(C)
+    if kind == "prior":
+        mean_of_y, L = 0 * mean_of_y, torch.eye(6, dtype=torch.float64)
+    if kind == "diagonal":
+        L = C.diagonal().sqrt().diag()
+    mean_of_y, L = {"shrunk": 0.8}.get(kind, 1.0) * mean_of_y, {"narrow": 0.85, "wide": 1.15}.get(kind, 1.0) * L
+
+    def sample(y, count):
+        x = (y @ mean_of_y.T)[:, None] + model.normal(len(y), count, 6) @ L.T
+        if kind == "lazy":
+            idle = torch.rand(len(y), count, 1, generator=model.generator) < 0.2
+            x = torch.where(idle, model.normal(len(y), count, 6), x)
+        return x
+
+    return model, sample
+
+
+@open_exercise(0.55, 0.8, 0.97)
+def check_verdict(answer):
+    """That is the mean of two shares: of the exact samplers that are trusted, and of the wrong ones that are found."""
+    expect(callable(answer), f"expected a function, got {type(answer).__name__}.")
+    trusted = {}
+    for k, kind in enumerate(["exact"] * 4 + list(WRONG)):
+        verdict = answer(*suspect(kind, seed=100 + k))
+        expect(verdict is not None and verdict is not ..., "not answered yet: your function returns nothing.")
+        trusted.setdefault(kind == "exact", []).append(bool(verdict))
+    exact, wrong = trusted[True], trusted[False]
+    return 0.5 * (sum(exact) / len(exact) + 1 - sum(wrong) / len(wrong))
