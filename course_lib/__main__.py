@@ -151,6 +151,16 @@ def coverage(parser):
     measuring(parser, lambda args: measure_coverage(args.out, args.data, args.cells, args.images))
 
 
+def starts(parser):
+    """measure what ten starts make of synthesis, analysis and the MAP, on real faces; goes on where it was stopped"""
+    from course_lib.studies.starts import measure_starts
+
+    add_data(parser, "CelebA's aligned images: also measure its first test faces")
+    parser.add_argument("--images", type=int, default=2, help="of these, how many (default: 2)")
+    add_out_and_cells(parser, FIGURES / "starts.csv", "runs/starts")
+    measuring(parser, lambda args: measure_starts(args.out, args.data, args.cells, args.images))
+
+
 def sweeps(parser):
     """restore the astronaut with λ below and above the tuned one, by every method; goes on where it was stopped"""
     from course_lib.studies.sweeps import SWEEP_METHODS, measure_sweeps
@@ -233,7 +243,21 @@ def tidy(parser):
 
 COMMANDS = {
     command.__name__: command
-    for command in (train, export, reproduce, trial, domains, coverage, sweeps, figures, cards, student, links, tidy)
+    for command in (
+        train,
+        export,
+        reproduce,
+        trial,
+        domains,
+        coverage,
+        starts,
+        sweeps,
+        figures,
+        cards,
+        student,
+        links,
+        tidy,
+    )
 }
 
 
