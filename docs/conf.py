@@ -22,7 +22,9 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 MATHJAX = ROOT / "docs" / "node_modules" / "mathjax" / "es5" / "tex-svg.js"
 with (ROOT / "pyproject.toml").open("rb") as file:
-    REPOSITORY = tomllib.load(file)["project"]["urls"]["Repository"]
+    STATED = tomllib.load(file)["project"]
+REPOSITORY = STATED["urls"]["Repository"]
+TAG = "HEAD" if ".dev" in STATED["version"] else f"v{STATED['version']}"  # as the badges (course_lib/tools/links.py)
 
 project = "Deep generative priors for imaging inverse problems"
 author = "the authors of the course"
@@ -49,7 +51,7 @@ html_theme_options = {
     "home_page_in_toc": True,
     "navbar_persistent": [],  # the search stands in the sidebar
     "repository_url": REPOSITORY,
-    "repository_branch": "HEAD",
+    "repository_branch": TAG,
     "use_repository_button": True,
     "launch_buttons": {
         "notebook_interface": "jupyterlab",

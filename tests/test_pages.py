@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from course_lib.tools.links import repository, tag
+
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 FIRST = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
@@ -57,6 +59,11 @@ def test_a_notebook_has_a_page_and_a_card_with_its_picture(path, tmp_path):
     assert f"../notebooks/{path.stem}\n" in FIRST
     spans = re.findall(r"<!-- cards (\d+)-(\d+) -->", FIRST)
     assert sum(int(a) <= int(path.stem[:2]) <= int(b) for a, b in spans) == 1
+
+
+def test_the_rocket_leads_to_the_version_of_the_badges():
+    assert repository() in conf.html_theme_options["repository_url"]
+    assert conf.html_theme_options["repository_branch"] == tag()
 
 
 def test_every_page_in_the_contents_exists_and_is_built():
