@@ -105,7 +105,12 @@ def draw_gallery(found):
     return figure
 
 
-def draw_scores(scores, methods=("tv", "pnp", "synthesis", "analysis", "map", "recommended")):
+SHOWN = {name: name for name in ("tv", "pnp", "synthesis", "analysis", "map", "analysis_volume", "recommended")}
+SHOWN |= {"analysis": "analysis, bounded flow", "analysis_volume": "analysis, volume-preserving flow"}
+"""The methods of the picture of the scores, by their names in the table, and what they are called there."""
+
+
+def draw_scores(scores, methods=tuple(SHOWN)):
     """Mean PSNR of each task and method, ± a standard deviation over the faces, beside slide 25's. Returns a figure.
 
     `scores` is `read_table("scores")`.
@@ -120,15 +125,15 @@ def draw_scores(scores, methods=("tv", "pnp", "synthesis", "analysis", "map", "r
             mean, std = means[name], spreads[name]
         else:
             mean, std = zip(*(PUBLISHED[task][kind][:2] for task in TASKS), strict=True)
-        style = {"fmt": "o" if kind == name else "D", "mfc": COLORS[kind] if kind == name else "white"}
-        place = at + (i - (len(names) - 1) / 2) * 0.1
-        axis.errorbar(place, mean, std, label=name, color=COLORS[kind], elinewidth=1, markersize=6.5, **style)
+        style = {"fmt": "s" if kind == "analysis_volume" else "o"} if kind == name else {"fmt": "D", "mfc": "white"}
+        style |= {"label": SHOWN.get(name, name), "color": COLORS[kind], "elinewidth": 1, "markersize": 6.5}
+        axis.errorbar(at + (i - (len(names) - 1) / 2) * 0.095, mean, std, **style)
     axis.set_xticks(at, [LABELS[task] for task in TASKS])
     axis.set_xticks(at[:-1] + 0.5, minor=True)
     axis.grid(False, axis="x")
     axis.grid(True, axis="x", which="minor")
     axis.set(ylabel="PSNR in dB", title=f"faces 64×64, σ = {SIGMA:g}; hollow: published, σ not stated")
-    axis.legend(ncols=4, fontsize=9, loc="upper left")
+    axis.legend(ncols=3, fontsize=9, loc="upper left")
     plt.close(figure)
     return figure
 
