@@ -22,7 +22,7 @@ def test_readme_is_short_and_its_first_screen_has_picture_and_commands():
     assert len(lines) <= 150
     first = "\n".join(lines[:20])
     assert (
-        "pip install -r requirements.txt && jupyter lab notebooks/00_start_here.ipynb" in first and "\npytest " in first
+        "pip install -r requirements.txt && jupyter lab notebooks/00_start_here.ipynb" in first and "\npytest\n" in first
     )
     (picture,) = re.findall(r'<img src="(\S+)" width="\d+" alt="[^"]{50,}">', first)
     assert (ROOT / picture).is_file()
