@@ -1,5 +1,6 @@
 """The checks of notebook 02 tell right from blank from typical wrong answers, and name the mistake."""
 
+import pytest
 import torch
 
 from course_lib.lab.exercises import normal
@@ -63,14 +64,14 @@ CASES = {
             (tikhonov(right_gain, lambda s, y: torch.fft.irfft2(s)), "width was odd"),
             (tikhonov(right_gain, lambda s, y: s), "irfft2"),
             (tikhonov(right_gain, lambda s, y: torch.fft.ifft2(s)), "spectrum"),
-            (tikhonov(lambda k, q, lam: k / (k.abs() ** 2 + lam * q)), "conjugate"),
+            (tikhonov(lambda k, q, lam: k / (k.abs() ** 2 + lam * q)), "what does a transpose do"),
             (tikhonov(lambda k, q, lam: k.conj() / (k.abs() ** 2 + lam)), "q is missing"),
             (tikhonov(lambda k, q, lam: k.conj() / (k.abs() ** 2 + q)), "λ is missing"),
             (tikhonov(lambda k, q, lam: k.conj() / (k.abs() + lam * q)), "not |k|"),
             (tikhonov(lambda k, q, lam: k.conj() / (k * k + lam * q)), "not k²"),
             (tikhonov(lambda k, q, lam: 1 / k), "plain inversion"),
             (tikhonov(lambda k, q, lam: 1 / (k.abs() ** 2 + lam * q)), "numerator"),
-            (tikhonov(lambda k, q, lam: 2 * right_gain(k, q, lam)), "for each frequency"),
+            (tikhonov(lambda k, q, lam: 2 * right_gain(k, q, lam)), "one equation for each frequency"),
         ],
     ),
     "check_divergence": (
@@ -87,8 +88,9 @@ CASES = {
         ],
     ),
     "check_rule": (
-        by_discrepancy,
+        rehearsed,
         [
+            (by_discrepancy, "the next point is at 0.4 dB"),
             (lambda y, A, solve, phi, sigma: 0.02, "dB lost"),
             (lambda y, A, solve, phi, sigma: 0 * sigma, "positive"),
             (lambda y, A, solve, phi, sigma: exercises.LAMS, "one number"),
@@ -135,8 +137,14 @@ def test_other_writings_of_a_right_answer_count():
 
 
 def test_the_points_of_a_rule():
-    assert exercises.check_rule(by_discrepancy) == 1 and exercises.check_rule(rehearsed) == 3
+    assert exercises.check_rule(by_discrepancy) == 0 and exercises.check_rule(rehearsed) == 3
     assert exercises.practice(rehearsed) < 0.5 * exercises.practice(by_discrepancy)
+
+
+def test_practice_is_about_as_hard_as_the_check():
+    hidden = list(exercises.deblurring_problems(("cat", "brick", "moon", "rocket"), seed=100))
+    for rule in (by_discrepancy, rehearsed):
+        assert exercises.practice(rule) == pytest.approx(exercises.mean_loss(rule, hidden), rel=0.1)
 
 
 def test_what_the_rules_are_judged_on_is_not_what_they_practise_on():
