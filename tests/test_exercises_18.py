@@ -21,6 +21,8 @@ CASES = {
         [
             (penalty(combine=lambda v, z, d: v.sum()), "several times"),
             (penalty(combine=lambda v, z, d: v.mean()), "mean patch"),
+            (penalty(combine=lambda v, z, d: v.mean() * d / len(z)), "divided by the number of patches"),
+            (penalty(combine=lambda v, z, d: v.mean() * d / z.shape[1] / len(z)), "divided by the number of patches"),
             (penalty(combine=lambda v, z, d: v.mean() / z.shape[1]), "d alone is missing"),
             (penalty(combine=lambda v, z, d: v.mean() * d), "divide by"),
             (penalty(lambda z, logdet: z.square().sum(1) + 2 * logdet), "sign"),
@@ -28,7 +30,7 @@ CASES = {
             (penalty(lambda z, logdet: z.square().sum(1)), "log-determinant is missing"),
             (penalty(lambda z, logdet: z.square().sum(1) / 2 - 2 * logdet), "without ½"),
             (penalty(combine=lambda v, z, d: v), "average over the patches"),
-            (penalty(combine=lambda v, z, d: 0.0), "mean of ‖z‖²"),
+            (penalty(combine=lambda v, z, d: 0.0), "start from the mean"),
         ],
     ),
     "check_map_weight": (

@@ -51,14 +51,19 @@ def check_pixels_once(answer):
     wrong = {
         "a sum over overlapping patches counts most pixels several times: take the mean.": each.sum(),
         "the factor is d over the values of one patch, d/z.shape[1]; d alone is missing.": each.mean() / 16,
-        "that is −2 log p of one mean patch: an image holds d/z.shape[1] of them.": each.mean(),
+        "that is −2 log p of one mean patch. How many disjoint ones does the image hold?": each.mean(),
+        "you divided by the number of patches. How many disjoint ones does the image hold?": [
+            each.mean() * d / 12,
+            image(each) / 12,
+            each.mean() / 12,
+        ],
         "divide by the values of one patch, z.shape[1].": each.mean() * d,
         "the sign of the log-determinant: a patch is penalized where E contracts.": image(squares + 2 * logdet),
         "twice the log-determinant: −2 log p, as ‖z‖² is.": image(squares - logdet),
         "the log-determinant is missing.": image(squares),
         "‖z‖² without ½: φ is −2 log p.": image(squares / 2 - 2 * logdet),
     }
-    compare(value, image(each), wrong, "mean of ‖z‖² − 2 logdet over the patches, times d/z.shape[1].")
+    compare(value, image(each), wrong, "start from the mean of −2 log p over the patches: how many disjoint ones in d?")
 
 
 @exercise
