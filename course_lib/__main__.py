@@ -202,7 +202,7 @@ def cards(parser):
 
 
 def student(parser):
-    """write every notebook without solutions and outputs"""
+    """write every notebook without solutions, claims and outputs; the schematics keep their pictures"""
     from course_lib.tools.student import nbgrader_version, student_version, write_versions
 
     parser.add_argument("out", metavar="FOLDER", help="where to; made if need be")

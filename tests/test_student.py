@@ -84,6 +84,12 @@ def test_a_student_gets_no_solution_and_no_output(notebook):
     assert len(notebook.cells) == 4 and notebook.cells[1].outputs, "the original is as it was"
 
 
+def test_a_student_gets_no_saved_state_of_widgets(notebook):
+    notebook.metadata["widgets"] = {"application/vnd.jupyter.widget-state+json": {"state": {}}}
+    for version in (student_version, nbgrader_version):
+        assert "widgets" not in version(notebook).metadata and "widgets" in notebook.metadata
+
+
 def test_a_student_gets_no_claim_and_each_schematic_with_its_picture(notebook):
     drawing = new_output("execute_result", data={"text/html": "<img>"}, execution_count=4)
     notebook.cells += [

@@ -75,8 +75,8 @@ def drift(stub, solution):
 
 
 def student_version(notebook):
-    """The notebook of a student: no solutions and no claims, no counts, and no outputs but schematics. The notebook
-    itself stays as it is."""
+    """The notebook of a student: no solutions and no claims, no counts, no outputs but schematics, and no widgets'
+    state: a run makes them anew. The notebook itself stays as it is."""
     mine, clear = nbformat.from_dict(notebook), ClearOutputPreprocessor()
     mine, _ = TagRemovePreprocessor(remove_cell_tags={"solution", "claim"}).preprocess(mine, {})
     for i, cell in enumerate(mine.cells):
@@ -84,6 +84,7 @@ def student_version(notebook):
             cell.execution_count = None
         else:
             clear.preprocess_cell(cell, {}, i)
+    mine.metadata.pop("widgets", None)
     return mine
 
 
