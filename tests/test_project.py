@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import course_lib
+from course_lib.__main__ import COMMANDS
 from course_lib.tools.links import project, repository
 
 ROOT = Path(__file__).parents[1]
@@ -22,7 +23,8 @@ def test_readme_is_short_and_its_first_screen_has_picture_and_commands():
     assert len(lines) <= 150
     first = "\n".join(lines[:20])
     assert (
-        "pip install -r requirements.txt && jupyter lab notebooks/00_start_here.ipynb" in first and "\npytest\n" in first
+        "pip install -r requirements.txt && jupyter lab notebooks/00_start_here.ipynb" in first
+        and "\npytest\n" in first
     )
     (picture,) = re.findall(r'<img src="(\S+)" width="\d+" alt="[^"]{50,}">', first)
     assert (ROOT / picture).is_file()
@@ -69,6 +71,11 @@ def test_a_recipe_is_short_and_names_what_there_is(name):
     )
     for constant in re.findall(r"`([A-Z][A-Z_]{3,})`", recipe):
         assert re.search(rf"^{constant} \|?= ?", sources, re.MULTILINE), constant
+
+
+def test_every_command_is_on_its_page():
+    page = text("docs/commands.md")
+    assert [name for name in COMMANDS if not re.search(rf"\| `python -m course_lib {name}[ `]", page)] == []
 
 
 def test_the_container_installs_what_was_tested():
