@@ -3,6 +3,9 @@
 import torch
 
 from course_lib.lab.exercises.synthesis import linear_problem
+from course_lib.models import load_model
+from course_lib.reconstruction import synthesis
+from course_lib.studies.methods import run_biharmonic
 
 
 def linear(weight=2.0, seen=1.0, offset=1.0, latent=False):
@@ -12,6 +15,27 @@ def linear(weight=2.0, seen=1.0, offset=1.0, latent=False):
         return z if latent else z @ W.T + offset * b
 
     return answer
+
+
+def failures(excess=lambda a, s: a**2 - s**2, loss=lambda a, e: a + e / a, share=lambda a, d: a / d, swapped=False):
+    """An answer to the exercise on failed runs, with some of its parts changed."""
+
+    def answer(mean, std, all_mean, all_std):
+        d = loss(mean - all_mean, excess(all_std, std))
+        pair = share(mean - all_mean, d), d
+        return pair[::-1] if swapped else pair
+
+    return answer
+
+
+def first_below(data, level):
+    reached = data <= level
+    return torch.where(reached.any(0), reached.long().argmax(0), len(data) - 1)
+
+
+def both(y, A):
+    found = synthesis(y, A, load_model("vae"), 0.01, optimizer="lbfgs", steps=40).x
+    return (found + run_biharmonic(y, A, None, None, None)[0]) / 2
 
 
 CASES = {
@@ -29,17 +53,40 @@ CASES = {
             (lambda y, A, W, b, lam: b, "shape [2, 7]"),
         ],
     ),
-    "check_best_start": (
-        lambda images, f: images[f.argmin(0), torch.arange(f.shape[1])],
+    "check_failures": (
+        failures(),
         [
-            (lambda images, f: images[f.argmax(0), torch.arange(f.shape[1])], "largest"),
-            (lambda images, f: images[f.argmin(0)], "second dimension"),
-            (lambda images, f: images[torch.arange(f.shape[0]), f.argmin(1)], "not for each start"),
-            (lambda images, f: images[f.sum(1).argmin()], "one start for all"),
-            (lambda images, f: images[0], "the first start"),
-            (lambda images, f: images[-1], "the last start"),
-            (lambda images, f: images.mean(0), "mean over the starts"),
-            (lambda images, f: images.amax(0), "objectives.argmin(0)"),
+            (failures(swapped=True), "in the order"),
+            (failures(excess=lambda a, s: a - s), "not standard deviations"),
+            (failures(excess=lambda a, s: (a**2 - s**2) ** 0.5), "no root"),
+            (failures(excess=lambda a, s: a**2), "a spread of their own"),
+            (failures(loss=lambda a, e: e / a), "the mean moves, too"),
+            (failures(loss=lambda a, e: a), "a run that fails loses more"),
+            (failures(share=lambda a, d: 1 - a / d), "not of those that arrive"),
+            (failures(loss=lambda a, e: 3.0), "two equations"),
+            (lambda *numbers: 0.5, "a pair"),
+        ],
+    ),
+    "check_stop": (
+        first_below,
+        [
+            (lambda data, level: (data <= level).long().argmax(0), "never reached"),
+            (lambda data, level: (data > level).long().sum(0) - 1, "last one above"),
+            (lambda data, level: (data > level).long().sum(0).clamp(max=5), "rise again"),
+            (lambda data, level: (data - level).abs().argmin(0), "closest"),
+            (lambda data, level: data.argmin(0), "least misfit"),
+            (lambda data, level: first_below(data, level) + 1, "from 0"),
+            (lambda data, level: data.gather(0, first_below(data, level)[None])[0], "number of the step"),
+            (lambda data, level: first_below(data, level)[0], "one step for each image"),
+            (lambda data, level: 2 * first_below(data, level), "from when on"),
+        ],
+    ),
+    "check_few_pixels": (
+        both,
+        [
+            (lambda y, A: run_biharmonic(y, A, None, None, None)[0], "the next point is at 16.6 dB"),
+            (lambda y, A: y, "is lost"),
+            (lambda y, A: y[0], "shape"),
         ],
     ),
     "check_more_pixels": (
@@ -49,15 +96,6 @@ CASES = {
             (("floor", "floor"), "encoder knows"),
             (("floor", "none"), "choose one of"),
             ("floor", "pair"),
-        ],
-    ),
-    "check_large_lambda": (
-        "centre",
-        [
-            ("black", "not the image"),
-            ("observation", "other end"),
-            ("average", "one image"),
-            ("grey", "choose one"),
         ],
     ),
 }

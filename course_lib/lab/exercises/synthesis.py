@@ -2,8 +2,21 @@
 
 import torch
 
-from course_lib.lab.exercises import normal, uniform
-from course_lib.lab.exercises.checking import call, chosen, compare, exercise, several
+from course_lib.data import face, observe
+from course_lib.lab.exercises import normal
+from course_lib.lab.exercises.checking import (
+    call,
+    chosen,
+    compare,
+    exercise,
+    expect,
+    number,
+    open_exercise,
+    several,
+    tensor_like,
+)
+from course_lib.metrics import psnr
+from course_lib.operators import Mask, random_mask
 
 
 def linear_problem():
@@ -37,23 +50,84 @@ def check_linear_synthesis(answer):
 
 
 @exercise
-def check_best_start(answer):
-    """Right: for each image the start of least objective; no truth is needed to choose it."""
-    images = uniform(3, 4, 1, 2, 5)
-    objectives = torch.tensor([[3.0, 1.0, 8.0, 2.0], [1.0, 4.0, 2.0, 2.5], [2.0, 5.0, 0.5, 3.0]], dtype=torch.float64)
-    columns = torch.arange(4)
-    every = images[objectives.argmin(0)]
-    right, value = every[columns, columns], call(answer, images, objectives)
+def check_failures(answer):
+    """Right: the mean loses p Δ, the variance gains p (1 − p) Δ²; divide one by the other to get Δ − p Δ."""
+    runs = (30.0, 1.5, 28.0, 3.5), (27.8, 1.9, 22.3, 4.2)
+    values = []
+    for mean, std, all_mean, all_std in runs:
+        value = call(answer, mean, std, all_mean, all_std)
+        several(value, 2, "return a pair: (the share p, the loss Δ in dB).")
+        values.append([number(value[0], "p"), number(value[1], "Δ")])
+    values = torch.tensor(values, dtype=torch.float64)
+
+    def pairs(excess, loss=lambda a, e: a + e / a, share=lambda a, d: a / d):
+        """[(p, Δ)] of a rule for Δ, from a = pΔ and the excess of the variance."""
+        rows = []
+        for mean, std, all_mean, all_std in runs:
+            a = mean - all_mean
+            d = loss(a, excess(all_std, std))
+            rows.append([share(a, d), d])
+        return torch.tensor(rows, dtype=torch.float64)
+
+    def variance(all_std, std):
+        return all_std**2 - std**2
+
+    right = pairs(variance)
     wrong = {
-        "that takes all images of each best start: index the second dimension, too, with 0, 1, …, B − 1.": every,
-        "one result for each image b, not for each start r: the minimum is over the starts, dim 0.": images[:, 0],
-        "that takes the largest objective: argmin.": images[objectives.argmax(0), columns],
-        "that takes one start for all images; each image has its own best start.": images[objectives.sum(1).argmin()],
-        "that takes the first start, whatever its objective.": images[0],
-        "that takes the last start, whatever its objective.": images[-1],
-        "that is the mean over the starts; it may have a higher objective than each of them.": images.mean(0),
+        "in the order (p, Δ): first the share, then the loss.": right.flip(1),
+        "variances add up, not standard deviations: subtract the squares.": pairs(lambda a, s: a - s),
+        "the excess is a variance already: no root.": pairs(lambda a, s: (a**2 - s**2) ** 0.5),
+        "the runs that arrive have a spread of their own: subtract its square first.": pairs(lambda a, s: a**2),
+        "the variance of a share p of losses Δ is p (1 − p) Δ², not p Δ²: the mean moves, too.": pairs(
+            variance, lambda a, e: e / a
+        ),
+        "that Δ is the loss of the mean, p Δ: a run that fails loses more.": pairs(variance, lambda a, e: a),
+        "the share of the runs that fail, not of those that arrive.": pairs(variance, share=lambda a, d: 1 - a / d),
     }
-    compare(value, right, wrong, "r = objectives.argmin(0) is the best start of each image; then images[r, b].")
+    compare(
+        values, right, wrong, "two equations: m − pΔ is the mean of all runs, s² + p(1 − p)Δ² their variance.", 1e-3
+    )
+
+
+@exercise
+def check_stop(answer):
+    """Right: the first step at which the misfit has reached the level, for each image; the last one where none has."""
+    columns = [9.0, 6.0, 3.0, 1.2, 2.5, 1.9], [9.0, 8.0, 7.0, 6.5, 6.0, 5.0], [3.0, 1.9, 1.0, 0.5, 0.4, 0.3]
+    data, level = torch.tensor(columns, dtype=torch.float64).T, 2.0
+    reached = data <= level
+    value = call(answer, data, level)
+    right = torch.tensor([3, 5, 1])
+    wrong = {
+        "one step for each image: the second dimension counts the images.": [torch.tensor(3), reached.long().argmax(1)],
+        "where the level is never reached, the search goes on to its last step.": reached.long().argmax(0),
+        "the first step at the level or below, not the last one above.": (~reached).long().sum(0) - 1,
+        "the misfit may rise again: take the first step, do not count those above.": (~reached)
+        .long()
+        .sum(0)
+        .clamp(max=5),
+        "not the step that comes closest to the level, but the first at the level or below.": (data - level)
+        .abs()
+        .argmin(0),
+        "that is the step with the least misfit; it knows nothing of the level.": data.argmin(0),
+        "a number of steps from 0, the start, not from 1.": torch.tensor([4, 6, 2]),
+        "that is the misfit there; the answer is the number of the step.": data.gather(0, right[None])[0],
+    }
+    value = value if torch.is_tensor(value) else torch.tensor(value)
+    compare(value.double(), right, wrong, "data <= level is True from when on? For each column, the first row.")
+
+
+@open_exercise(16.6, 17, 17.2, unit=" dB")
+def check_few_pixels(answer):
+    """That is the mean PSNR of four problems: the admiral and the astronaut, as they are and mirrored, new masks."""
+    faces = torch.cat([face("admiral"), face("admiral").flip(3), face(), face().flip(3)])
+    scores = []
+    for seed, x in enumerate(faces.split(1), 7):
+        A = Mask(random_mask(64, 64, missing=0.95, generator=seed))
+        found = call(answer, observe(x, A, 0.01, [seed]), A)
+        tensor_like(found, x, "the image")
+        scores.append(psnr(found.detach().clamp(0, 1), x).item())
+    expect(min(scores) > 10, f"one of the four images is lost: {min(scores):.1f} dB.")
+    return sum(scores) / len(scores)
 
 
 @exercise
@@ -62,14 +136,3 @@ def check_more_pixels(answer):
     several(answer, 2, "give a pair: (VAE, Glow).")
     chosen(answer[0], "floor", {"zero": "VAE: 192 numbers describe z, 12 288 describe x. Is there a z for each x?"})
     chosen(answer[1], "zero", {"floor": "Glow: which z would you hand to D to get x back? The encoder knows it."})
-
-
-@exercise
-def check_large_lambda(answer):
-    """Right: λ‖z‖² pulls z to 0, and D(0) is the image that the prior falls back on: a mean face."""
-    hints = {
-        "black": "λ pulls z to zero, not the image. What does the decoder make of z = 0?",
-        "observation": "that would be the other end: the data term alone. A large λ lets it be as large as it likes.",
-        "average": "z = 0 is one image, whatever y is. Would the average over all that fits y know nothing of y?",
-    }
-    chosen(answer, "centre", hints)
