@@ -11,6 +11,9 @@ from course_lib.operators import Blur, Downsample, gaussian_kernel
 EDGE = (torch.arange(32) > 16).float().expand(1, 1, 32, 32).contiguous()
 GENERATOR = torch.Generator().manual_seed(3)
 CHART = (torch.rand(1, 1, 16, 16, generator=GENERATOR) > 0.5).float().repeat_interleave(2, 2).repeat_interleave(2, 3)
+BITS = f"{0x0CB6399E1FFC667276071F40B1E03C271E007F80BB801F303F98F6D87EF60FF2:0256b}"
+DESIGNED = torch.tensor([float(bit) for bit in BITS]).reshape(1, 1, 16, 16)  # squares by gradients, for the least error
+DESIGNED = DESIGNED.repeat_interleave(2, 2).repeat_interleave(2, 3)
 WIDTHS = [0.3 + 0.01 * i for i in range(190)]
 
 
@@ -45,6 +48,15 @@ def sharpest_fit(photograph, exposures, chart=CHART):
     return WIDTHS[(ideal(chart) @ (y - y.mean())).argmax()]
 
 
+def interpolated_fit(photograph, exposures, chart):
+    """The peak of a parabola through the best width and its neighbours."""
+    y = sum(photograph(chart) for _ in range(exposures)).flatten()
+    fits = ideal(chart) @ (y - y.mean())
+    k = int(fits.argmax().clamp(1, len(WIDTHS) - 2))
+    left, middle, right = fits[k - 1 : k + 2].tolist()
+    return WIDTHS[k] + 0.005 * (left - right) / (left - 2 * middle + right)
+
+
 CASES = {
     "check_two_point_mean": (
         mean(weights),
@@ -58,7 +70,10 @@ CASES = {
                 "mind the 2",
             ),
             (mean(lambda ra, rb, sigma, p: weights(ra, rb, sigma, 1 - p)), "belongs to a"),
-            (mean(weights, normalize=False), "add to 1"),
+            (mean(weights, normalize=False), "so that they add to 1"),
+            (mean(lambda ra, rb, sigma, p: weights(ra / 6, rb / 6, sigma, p)), "a sum over all pixels"),
+            (mean(lambda ra, rb, sigma, p: weights(ra**0.5, rb**0.5, sigma, p)), "squared"),
+            (lambda y, a, b, A, sigma, p: a + (b - a) * (a > b), "one weight for each image"),
             (lambda y, a, b, A, sigma, p: y, "shape"),
         ],
     ),
@@ -104,6 +119,16 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize(("chart", "exposures", "points"), [(EDGE, 1, 1), (CHART, 1, 2), (CHART, 4, 3)])
-def test_a_better_chart_and_more_exposures_give_more_points(chart, exposures, points):
-    assert exercises.check_lens_width(lambda photograph: sharpest_fit(photograph, exposures, chart)) == points
+@pytest.mark.parametrize(
+    ("fit", "chart", "exposures", "points"),
+    [
+        (sharpest_fit, EDGE, 1, 1),
+        (interpolated_fit, EDGE, 4, 1),
+        (sharpest_fit, CHART, 1, 1),
+        (sharpest_fit, CHART, 4, 2),
+        (interpolated_fit, CHART, 4, 2),
+        (interpolated_fit, DESIGNED, 4, 3),
+    ],
+)
+def test_a_better_chart_and_more_exposures_give_more_points(fit, chart, exposures, points):
+    assert exercises.check_lens_width(lambda photograph: fit(photograph, exposures, chart)) == points
