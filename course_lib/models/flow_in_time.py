@@ -197,10 +197,10 @@ class FlowInTime(Network):
 
         - `euler`, `midpoint`, `heun`: one, two and two velocities a step. E solves the same equation backwards by the
           same scheme, and D(E(x)) = x up to the error of the scheme, which is of the order 1, 2 and 2 in 1/steps.
-        - `invertible`: D takes Euler's steps w' = w + h g(w, t), and E undoes each of them by the fixed-point iteration
-          w ← w' − h g(w, t): D(E(x)) = x to rounding. It contracts where h times the Lipschitz constant of g is below
-          1 (`contractions` measures it); where the steps are too long for that, E says so. It takes one velocity an
-          iteration.
+        - `invertible`: D takes Euler's steps w' = w + h g(w, t), and E undoes each of them, as the fixed point of
+          w ↦ w' − h g(w, t): D(E(x)) = x to rounding, for one velocity an iteration. Where h times the Lipschitz
+          constant of g is below 1, it exists and is found (`contractions` measures that); beyond, it may be found, or E
+          says that the steps are too long.
         """
         check_count("steps", steps, low=1)
         check(scheme in SCHEMES, "scheme", f"one of {SCHEMES}", repr(scheme))
@@ -402,8 +402,8 @@ class FlowInTime(Network):
         return after, torch.linalg.slogdet(columns.flatten(2).transpose(0, 1))[1]
 
     def undo(self, w, t0, t1):
-        """(w0, rate, iterations) with w0 + h g(w0, t0) = w, by its fixed point, and how fast that contracted."""
-        wanted = f"a step from t = {t0.item():.3f} to {t1.item():.3f} that its fixed point undoes (h · Lipschitz < 1)"
+        """(w0, slope, iterations) with w0 + h g(w0, t0) = w, as `fixed_point` finds it."""
+        wanted = f"a step from t = {t0.item():.3f} to {t1.item():.3f} that a fixed point undoes (h · Lipschitz < 1)"
         found = fixed_point(lambda v: w - (t1 - t0) * self.field(v, t0)[0], w)
         if found is None:
             advice = "take more steps: model.discretize(steps, 'invertible')"
@@ -412,16 +412,17 @@ class FlowInTime(Network):
 
     @torch.no_grad()
     def contractions(self, x):
-        """[{t, rate, iterations}] of the steps that `encode` undoes for images x, from t = 1 on: the rate is the mean
-        factor by which an iteration's change shrinks, for the slowest image."""
+        """[{t, slope, iterations}] of the steps that `encode` undoes for images x, from t = 1 on: the slope is h times
+        the largest ‖g(a) − g(b)‖ / ‖a − b‖ met on the way. Where it is below 1 for all a and b, the inverse is unique.
+        """
         self._check_images("x", x)
         check(self.scheme == "invertible", "scheme", "model.discretize(steps, 'invertible')", repr(self.scheme))
         rows = []
         with without_autocast(x):
             w = self.transform(x - self.mean) / self.std
             for t0, t1 in reversed(self.intervals()):
-                w, rate, iterations = self.undo(w, t0, t1)
-                rows.append({"t": t0.item(), "rate": rate, "iterations": iterations})
+                w, slope, iterations = self.undo(w, t0, t1)
+                rows.append({"t": t0.item(), "slope": slope, "iterations": iterations})
         return rows
 
     # As a flow
@@ -454,24 +455,37 @@ def derivatives(f, u, directions):
     return value[: len(u)], tangent.unflatten(0, (len(directions), len(u)))
 
 
-def fixed_point(f, x, limit=100):
-    """(x, rate, iterations) with f(x) = x to rounding, [B, ...], by x ← f(x); None where that finds no fixed point.
+def fixed_point(f, x, limit=100, memory=6):
+    """(x, slope, iterations) with f(x) = x to rounding, [B, ...]; None where no such x is found.
 
-    It ends where all images change by less than 4 ε, with ε that of the dtype, or by less than 100 ε and no longer less
-    each time. `rate` is the factor by which the largest relative change shrinks in an iteration, their geometric mean.
+    It iterates x ← f(x), accelerated: of the residuals r = f(x) − x it takes the combination of the last ones that is
+    the smallest, image by image (Anderson 1965; Walker & Ni 2011, doi:10.1137/10078356X). It ends where all residuals
+    are below 4 ε times the image, with ε that of the dtype, or below 100 ε and no longer falling. `slope` is the
+    largest ‖f(a) − f(b)‖ / ‖a − b‖ between iterates of an image: below 1 f contracts, and plain iteration would do.
     """
-    eps, changes = torch.finfo(x.dtype).eps, []
+    eps, tiny = torch.finfo(x.dtype).eps, torch.finfo(x.dtype).tiny
+    size, points, residuals, changes, slope = x.flatten(1).norm(dim=1), [], [], [], 0.0
     for _ in range(limit):
-        new = f(x)
-        moved, size = (new - x).flatten(1).norm(dim=1), new.flatten(1).norm(dim=1)
-        changes.append((moved / size.clamp_min(1)).max().item())
-        x = new
-        shrinks = len(changes) < 2 or changes[-1] < 0.7 * changes[-2]
-        if changes[-1] <= 4 * eps or (changes[-1] <= 100 * eps and not shrinks):
-            first = max(changes[0], eps)
-            return x, (max(changes[-1], eps) / first) ** (1 / max(1, len(changes) - 1)), len(changes)
+        r = f(x) - x
+        size = torch.maximum(size, (x + r).flatten(1).norm(dim=1))
+        changes.append((r.flatten(1).norm(dim=1) / size.clamp_min(tiny)).max().item())
+        falls = len(changes) < 2 or changes[-1] < 0.7 * changes[-2]
+        if changes[-1] <= 4 * eps or (changes[-1] <= 100 * eps and not falls):
+            return x + r, slope, len(changes)
         if not changes[-1] < 1e3 * changes[0]:  # it grows, or is no number
             return None
+        points, residuals = [*points[-memory:], x], [*residuals[-memory:], r]
+        x = x + r
+        if len(points) > 1:
+            dx, dr = (torch.stack([(b - a).flatten(1) for a, b in pairwise(v)], 1) for v in (points, residuals))
+            length = dr.norm(dim=2, keepdim=True).clamp_min(tiny)
+            moved = (dx + dr)[:, -1].norm(dim=1) / dx[:, -1].norm(dim=1).clamp_min(
+                tiny
+            )  # of f, by that of its argument
+            slope = max(slope, moved.max().item()) if changes[-1] > 1e3 * eps else slope
+            dx, dr = dx / length, dr / length  # [B, m, D]
+            normal = dr @ dr.mT + 10 * eps * torch.eye(dr.shape[1]).to(dr)
+            x = x - ((dx + dr).mT @ torch.linalg.solve(normal, dr @ r.flatten(1)[:, :, None])).view_as(x)
     return None
 
 
