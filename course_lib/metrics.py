@@ -80,7 +80,8 @@ def ssim(x, reference, data_range=1.0, window="uniform"):
 
 
 def gmsd(x, reference, data_range=1.0):
-    """Gradient magnitude similarity deviation, [B]: the standard deviation, over the pixels, of
+    """Gradient magnitude similarity deviation (Xue et al. 2014, arXiv 1308.3052), [B]: the standard deviation, over the
+    pixels, of
 
         (2 m_a m_b + C) / (m_a² + m_b² + C),  C = 170 (R / 255)²,
 
