@@ -2,7 +2,6 @@
 
 import base64
 import io
-import runpy
 
 import nbformat
 import numpy as np
@@ -92,17 +91,3 @@ def test_what_is_no_notebook_is_refused(tmp_path, name, capsys):
     (tmp_path / "page.md").write_text("text", encoding="utf-8")
     assert main(["tidy", str(tmp_path / name)]) == 2
     assert "paths: expected notebooks (.ipynb) that exist" in capsys.readouterr().err
-
-
-def test_a_page_has_no_claim_and_shows_of_a_schematic_the_picture():
-    translate = runpy.run_path(str(NOTEBOOKS.parent / "docs" / "conf.py"))["translate_tags"]
-    tags = [["claim"], ["schematic", "nbval-ignore-output"], ["solution"], ["other"], []]
-    cells = [new_code_cell("1", metadata={"tags": own} if own else {}) for own in tags]
-    source = [nbformat.writes(new_notebook(cells=cells))]
-    translate(None, "notebooks/01_some", source)
-    found = [cell.metadata.get("tags", []) for cell in nbformat.reads(source[0], 4).cells]
-    added = [["remove-cell"], ["remove-input"], ["hide-input"], [], []]
-    assert found == [own + more for own, more in zip(tags, added, strict=True)]
-    source = ["# A page in Markdown"]
-    translate(None, "notebooks/TEACHING", source)
-    assert source == ["# A page in Markdown"]
