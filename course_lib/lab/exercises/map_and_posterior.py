@@ -165,11 +165,8 @@ def suspect(kind, seed=0):
 @open_exercise(0.55, 0.8, 0.97)
 def check_verdict(answer):
     """That is the mean of two shares: of the exact samplers that are trusted, and of the wrong ones that are found."""
-    expect(callable(answer), f"expected a function, got {type(answer).__name__}.")
     trusted = {}
     for k, kind in enumerate(["exact"] * 4 + list(WRONG)):
-        verdict = answer(*suspect(kind, seed=100 + k))
-        expect(verdict is not None and verdict is not ..., "not answered yet: your function returns nothing.")
-        trusted.setdefault(kind == "exact", []).append(bool(verdict))
+        trusted.setdefault(kind == "exact", []).append(bool(call(answer, *suspect(kind, seed=100 + k))))
     exact, wrong = trusted[True], trusted[False]
     return 0.5 * (sum(exact) / len(exact) + 1 - sum(wrong) / len(wrong))
