@@ -19,17 +19,20 @@ from course_lib.common import check, check_count, check_images
 
 COLORS = {
     "analysis": "#D55E00",
-    "analysis_volume": "#9C3D00",
+    "analysis_bounded": "#9C3D00",
     "bicubic": "#56B4E9",
     "biharmonic": "#56B4E9",
     "flow_denoiser_pnp": "#005F46",
     "joint_map": "#8C510A",
     "map": "#009E73",
+    "map_bounded": "#009E73",
     "pnp": "#A69500",
     "posterior_mean": "#8C510A",
     "recommended": "#CC79A7",
+    "recommended_bounded": "#8E5573",
     "srcnn": "#999999",
     "synthesis": "#0072B2",
+    "synthesis_bounded": "#5A94BA",
     "truth": "#000000",
     "tv": "#E69F00",
     "vae_analysis": "#8C510A",
@@ -37,7 +40,7 @@ COLORS = {
     "vdsr": "#666666",
 }
 """One colour a method, everywhere (Okabe & Ito's palette, its yellow darker, greys for regression networks,
-brown for the VAE)."""
+brown for the VAE; on the bounded flow paler or darker)."""
 
 STYLE = {
     "axes.grid": True,
@@ -52,6 +55,11 @@ STYLE = {
     "legend.frameon": False,
     "savefig.dpi": 100,
 }
+
+
+def color_of(method):
+    """The colour of a row of the score table: that of its method, whatever its optimizer and start."""
+    return COLORS[method.replace("_lbfgs", "").replace("_from_tv", "")]
 
 
 def use_style():

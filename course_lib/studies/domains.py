@@ -26,10 +26,10 @@ DOMAIN_METHODS = (
     "bicubic",
     "biharmonic",
     "pnp",
-    "map",
     "recommended",
-    "analysis_volume",
     "analysis_from_tv",
+    "map_bounded",
+    "analysis_from_tv_bounded",
     "synthesis_lbfgs",
     "analysis_lbfgs",
     "synthesis",
@@ -37,7 +37,7 @@ DOMAIN_METHODS = (
 )
 """Names of `METHODS`, the slowest last. The denoiser of pnp has trained on `PHOTOGRAPH_SPLITS["train"]`."""
 
-LAM_OF = {"analysis_from_tv": "map"}
+LAM_OF = {"analysis_from_tv_bounded": "map_bounded"}
 """The method whose λ a control takes."""
 
 DOMAIN_COLUMNS = ("domain", *SCORE_COLUMNS)

@@ -17,13 +17,13 @@ from course_lib.common import progress, replacing
 from course_lib.data import TASKS, face, make_task, observe
 from course_lib.metrics import psnr
 from course_lib.operators import Mask
-from course_lib.plots import COLORS, Schematic, as_array, use_style
+from course_lib.plots import Schematic, as_array, color_of, use_style
 from course_lib.studies import PACKAGE
 from course_lib.studies.experiments import SIGMA, untuned_experiment
 from course_lib.studies.scores import PUBLISHED, tuned_lams
 from course_lib.studies.store import read_table
 
-GALLERY = {"tv": "total variation", "synthesis": "synthesis", "analysis_volume": "analysis"}
+GALLERY = {"tv": "total variation", "synthesis": "synthesis", "analysis_from_tv": "analysis"}
 GALLERY["recommended"] = "recommended"
 """The methods of the gallery, by their names in the score table, and what they are called above the pictures."""
 
@@ -105,8 +105,9 @@ def draw_gallery(found):
     return figure
 
 
-SHOWN = {name: name for name in ("tv", "pnp", "synthesis", "analysis", "map", "analysis_volume", "recommended")}
-SHOWN |= {"analysis": "analysis, bounded flow", "analysis_volume": "analysis, volume-preserving flow"}
+SHOWN = {name: name for name in ("tv", "pnp", "recommended")}
+SHOWN |= {"synthesis": "synthesis", "analysis": "analysis, from D(0)", "analysis_from_tv": "analysis, from TV"}
+SHOWN |= {"analysis_bounded": "analysis from D(0), bounded flow"}
 """The methods of the picture of the scores, by their names in the table, and what they are called there."""
 
 
@@ -125,8 +126,8 @@ def draw_scores(scores, methods=tuple(SHOWN)):
             mean, std = means[name], spreads[name]
         else:
             mean, std = zip(*(PUBLISHED[task][kind][:2] for task in TASKS), strict=True)
-        style = {"fmt": "s" if kind == "analysis_volume" else "o"} if kind == name else {"fmt": "D", "mfc": "white"}
-        style |= {"label": SHOWN.get(name, name), "color": COLORS[kind], "elinewidth": 1, "markersize": 6.5}
+        style = {"fmt": "s" if kind == "analysis_from_tv" else "o"} if kind == name else {"fmt": "D", "mfc": "white"}
+        style |= {"label": SHOWN.get(name, name), "color": color_of(kind), "elinewidth": 1, "markersize": 6.5}
         axis.errorbar(at + (i - (len(names) - 1) / 2) * 0.095, mean, std, **style)
     axis.set_xticks(at, [LABELS[task] for task in TASKS])
     axis.set_xticks(at[:-1] + 0.5, minor=True)

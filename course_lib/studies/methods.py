@@ -122,8 +122,8 @@ def run_posterior_mean(y, A, model, lam, sigma):
 
 
 def run_flow_denoiser(y, A, model, lam, sigma):
-    low, high = (describe(name)["training"]["noise"] for name in ("glow", "glow_noisy"))
-    flows = {low: load_model("glow", y.device), high: model}
+    low, high = (describe(name)["training"]["noise"] for name in ("glow_bounded", "glow_noisy"))
+    flows = {low: load_model("glow_bounded", y.device), high: model}
     denoiser = plug_and_play.averaged(plug_and_play.tweedie_of(flows), 0.5)
     options = {"start": high, "end": max(sigma, low), "lam": lam, "steps": 40}
     return plug_and_play.hqs(y, A, denoiser, sigma, warm_start(y, A, sigma), **options).x, None
@@ -137,9 +137,7 @@ METHODS = {
     "vdsr": Method(run_regression, tasks=("sr2", "sr4"), network="vdsr"),
     "pnp": Method(run_plug_and_play, lambda sigma: 0.23, network="dncnn"),
     "recommended": Method(run_recommended, bayesian),
-    "map": Method(run_map, bayesian),
-    "analysis_from_tv": Method(analysis_from_tv(50), bayesian),  # `map` without the log-determinant
-    "analysis_volume": Method(analysis_from_tv(100), bayesian, network="glow_volume_preserving"),
+    "analysis_from_tv": Method(analysis_from_tv(100), bayesian),  # the MAP, too: the main flow keeps volumes
     "synthesis_lbfgs": minimizing(synthesis, optimizer="lbfgs", steps=100),
     "analysis_lbfgs": minimizing(analysis, descent, optimizer="lbfgs", steps=100),
     "synthesis": minimizing(synthesis, descent),
@@ -149,4 +147,12 @@ METHODS = {
     "joint_map": minimizing(joint_map, network="vae_jpmap", method="reduced", start=0.05, steps=5, inner=20),
     "posterior_mean": Method(run_posterior_mean, network="vae"),
     "flow_denoiser_pnp": Method(run_flow_denoiser, lambda sigma: 1.0, network="glow_noisy"),
+    # The flow whose Jacobian depends on the image; the names of its rows end with its own.
+    "recommended_bounded": Method(run_recommended, bayesian, network="glow_bounded"),
+    "map_bounded": Method(run_map, bayesian, network="glow_bounded"),
+    "analysis_from_tv_bounded": Method(analysis_from_tv(50), bayesian, network="glow_bounded"),
+    "synthesis_lbfgs_bounded": minimizing(synthesis, network="glow_bounded", optimizer="lbfgs", steps=100),
+    "analysis_lbfgs_bounded": minimizing(analysis, descent, "glow_bounded", optimizer="lbfgs", steps=100),
+    "synthesis_bounded": minimizing(synthesis, descent, "glow_bounded"),
+    "analysis_bounded": minimizing(analysis, descent, "glow_bounded"),
 }

@@ -59,15 +59,11 @@ def study_keys(faces):
     """The cells (face, task, flow, formulation): the random mask on all faces, the blur on the two that the course
     shows, and for comparison the other flow and the MAP on one face."""
     pair = ("synthesis", "analysis")
-    keys = [
-        (name, "inpainting_random", "glow_volume_preserving", formulation) for name in faces for formulation in pair
-    ]
+    keys = [(name, "inpainting_random", "glow", formulation) for name in faces for formulation in pair]
     own = ("astronaut", MARKED)
-    keys += [(name, "inpainting_random", "glow", formulation) for name in own for formulation in FORMULATIONS]
+    keys += [(name, "inpainting_random", "glow_bounded", formulation) for name in own for formulation in FORMULATIONS]
     return keys + [
-        (name, "deblurring", "glow_volume_preserving", formulation)
-        for name in ("astronaut", "admiral")
-        for formulation in pair
+        (name, "deblurring", "glow", formulation) for name in ("astronaut", "admiral") for formulation in pair
     ]
 
 

@@ -10,7 +10,7 @@ import torch
 
 from course_lib.data import TASKS, face
 from course_lib.metrics import psnr, ssim
-from course_lib.plots import COLORS, as_array
+from course_lib.plots import as_array, color_of
 from course_lib.studies.experiments import SIGMA, applicable, untuned_experiment
 from course_lib.studies.methods import METHODS
 from course_lib.studies.scores import tuned_lams
@@ -30,10 +30,11 @@ SWEEP_METHODS = (
     "joint_map",
     "synthesis_lbfgs",
     "analysis_lbfgs",
-    "analysis_volume",
-    "flow_denoiser_pnp",
-    "map",
+    "analysis_from_tv",
     "recommended",
+    "flow_denoiser_pnp",
+    "analysis_lbfgs_bounded",
+    "map_bounded",
 )
 """Names of `METHODS`."""
 
@@ -98,7 +99,7 @@ def draw_sweep(x, y, task, method, factor, sweeps, store=SWEEP_CELLS):
         image = store.pictures(task, method)[k][None]
         images += [image, (image - x).abs().mean(1, keepdim=True) * 5]
         titles += [f"{method}: {rows['psnr'][k]:.1f} dB", "error × 5"]
-        draw_curve(axes[4], rows, k, COLORS[method.removesuffix("_lbfgs")])
+        draw_curve(axes[4], rows, k, color_of(method))
         # The limits are those of all methods, so that heights can be compared from one method to the next.
         axes[4].set_ylim(of_task["psnr"].min() - 1, of_task["psnr"].max() + 1)
     else:

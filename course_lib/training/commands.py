@@ -94,6 +94,8 @@ def recipe_of(args, out):
         same = name == args.name and before["model"] == recipe.model
         check(same, "name", f"the recipe of {checkpoint}, {name} ({before['model']})", args.name)
     options = {name: given[name] for name in RECIPE_OPTIONS if name in given}
+    if changed.keys() - {"scale"} and not checkpoint.exists():
+        options["start"] = ""  # the weights that the recipe starts from are of another size
     return Recipe(**(before | options | {"config": before["config"] | changed}))
 
 

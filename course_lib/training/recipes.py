@@ -68,10 +68,10 @@ SPARSE = {"A": [100, 200], "layers": 16, "coupled": True, "select": 0.12}
 """A LISTA for half as many measurements as values, of which a tenth are not 0."""
 
 RECIPES = {
-    "glow": Recipe(),
-    "glow_volume_preserving": Recipe("glow", {"scale": "volume_preserving"}, steps=8000, start="glow"),
+    "glow_bounded": Recipe(),
+    "glow": Recipe("glow", {"scale": "volume_preserving"}, steps=8000, start="glow_bounded"),
     "glow_additive": Recipe("glow", {"scale": "additive"}, steps=6000),
-    "glow_noisy": Recipe("glow", steps=1000, lr=5e-4, warmup=100, noise=0.05, start="glow"),
+    "glow_noisy": Recipe("glow", steps=1000, lr=5e-4, warmup=100, noise=0.05, start="glow_bounded"),
     "patch_glow": Recipe("glow", PATCHES, steps=5000, batch=256, noise=0.02, finish=0.0, photographs=120_000),
     "flow_in_time": Recipe("flow_in_time", steps=10_000, batch=16, clip=2.0),
     "srcnn": Recipe("srcnn", {"factors": [2]}, steps=6000, batch=8, **RESTORATION),
