@@ -111,7 +111,8 @@ def call(function, *args):
     """function(*args), on copies of the arguments; `Wrong` where it is blank."""
     expect(callable(function), f"expected a function, got {type(function).__name__}.")
     value = function(*(handed_out(arg) for arg in args))
-    expect(not any(value is blank for blank in BLANK), "not answered yet: your function returns nothing.")
+    answered = not any(value is blank for blank in BLANK)
+    expect(answered, "not answered yet: your function returns nothing; replace the `...`.")
     return value
 
 
