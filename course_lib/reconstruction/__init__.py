@@ -9,10 +9,11 @@ With λ = σ²/2 the MAP is −σ² log p(x | y) up to a constant, for n ~ N(0, 
 and analysis are one function of x = D(z) where D is a bijection; the MAP differs from them by the log-determinant.
 `splitting` solves the MAP by turns, data term and prior, while the noise that it assumes is annealed.
 `sample_posterior` asks not for one image but for all that are probable. `plug_and_play` is a module of its own: there
-the prior is a denoiser.
+the prior is a denoiser. So is `guided`, whose prior is the velocity of a flow in time: `dps`, `pigdm`, `diffpir` and
+`pnp_flow`.
 """
 
-from course_lib.reconstruction import plug_and_play
+from course_lib.reconstruction import guided, plug_and_play
 from course_lib.reconstruction.base import (
     analysis_objective,
     bayesian,
@@ -22,6 +23,7 @@ from course_lib.reconstruction.base import (
     warm_start,
 )
 from course_lib.reconstruction.estimates import analysis, map_estimate, recommended, splitting, synthesis
+from course_lib.reconstruction.guided import diffpir, dps, pigdm, pnp_flow
 from course_lib.reconstruction.joint import joint_map, joint_objective, vae_analysis
 from course_lib.reconstruction.patch_prior import patch_map, patch_penalty
 from course_lib.reconstruction.posterior import Posterior, effective_size, laplace, sample_posterior, split_rhat
