@@ -50,7 +50,7 @@ def small(monkeypatch):
     return images
 
 
-def measure(folder, methods=("tv", "map"), tasks=("sr2", "deblurring")):
+def measure(folder, methods=("tv", "recommended"), tasks=("sr2", "deblurring")):
     return domains.measure_domains(folder / "ood_scores.csv", folder / "cells", tasks, methods)
 
 
@@ -62,7 +62,7 @@ def test_a_table_has_a_row_for_each_domain_and_goes_on(small, tmp_path, monkeypa
     original = domains.measure_photographs
     monkeypatch.setattr(domains, "measure_photographs", lambda *args: measured.append(args[2:4]) or original(*args))
     rows = measure(tmp_path)
-    assert measured == [("sr2", "map"), ("deblurring", "map")] and path.read_bytes() == before
+    assert measured == [("sr2", "recommended"), ("deblurring", "recommended")] and path.read_bytes() == before
     kept = json.loads(before)
     stored = read_table("ood_scores", tmp_path)
     assert tuple(stored) == domains.DOMAIN_COLUMNS and len(stored) == len(rows) == 2 * 2 * 2
@@ -79,9 +79,11 @@ def test_a_table_has_a_row_for_each_domain_and_goes_on(small, tmp_path, monkeypa
 
 
 def test_a_control_has_the_lam_of_its_method(small, tmp_path):
-    rows = measure(tmp_path, ("map", "analysis_from_tv"), ("sr2",))
+    rows = measure(tmp_path, ("map_bounded", "analysis_from_tv_bounded"), ("sr2",))
     lams = {row["method"]: row["lam"] for _, row in rows.iterrows()}
-    assert lams == dict.fromkeys(("map", "analysis_from_tv"), tuned_lams(domains.SIGMA)["sr2", "map"])
+    assert lams == dict.fromkeys(
+        ("map_bounded", "analysis_from_tv_bounded"), tuned_lams(domains.SIGMA)["sr2", "map_bounded"]
+    )
 
 
 def test_an_image_alone_scores_as_in_the_table(small, tmp_path):

@@ -17,7 +17,7 @@ from PIL import Image
 from torch import nn
 
 from course_lib import training
-from course_lib.__main__ import main
+from course_lib.__main__ import build_parser, main
 from course_lib.data import load_folder, photograph_crops
 from course_lib.models import weights
 from course_lib.models.weights import load_model, read_checkpoint
@@ -33,6 +33,7 @@ from course_lib.training import (
     loop,
     train,
 )
+from course_lib.training.commands import recipe_of
 
 CONFIG = {"size": 8, "steps": 2, "widths": [6, 6]}
 OPTIONS = ["--size", "8", "--depth", "2", "--widths", "6", "6", "--batch", "8", "--lr", "5e-3", "--noise", "0.02"]
@@ -533,7 +534,7 @@ def test_two_processes_and_the_command_line_are_one_process(folders, tmp_path):
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         group = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(s.getsockname()[1])}
-    line = ["train", "glow", "--data", *folders, *OPTIONS, "--device", "cpu", "--precision", "fp32"]
+    line = ["train", "glow_bounded", "--data", *folders, *OPTIONS, "--device", "cpu", "--precision", "fp32"]
     line += ["--out", tmp_path / "two", "--steps", 3]
     processes = [command(*line, RANK=str(rank), LOCAL_RANK=str(rank), **group) for rank in range(2)]
     train(recipe(steps=3, warmup=300), folders, tmp_path / "one")
@@ -553,13 +554,13 @@ def test_two_processes_and_the_command_line_are_one_process(folders, tmp_path):
 
 
 def test_train_goes_on_with_the_recipe_of_its_folder(folders, tmp_path, capsys):
-    line = ["train", "glow", "--data", str(folders[0]), "--out", str(tmp_path), "--device", "cpu"]
+    line = ["train", "glow_bounded", "--data", str(folders[0]), "--out", str(tmp_path), "--device", "cpu"]
     assert main([*line, *OPTIONS, "--steps", "2", "--scale", "sigmoid", "--seed", "5"]) == 0
     assert main([*line, "--steps", "3"]) == 0
     assert "step 3 of 3" in capsys.readouterr().out
     about = read_checkpoint(tmp_path / CHECKPOINT)[0]
     expected = {"config": CONFIG | {"channels": 3, "scale": "sigmoid", "seed": 0}, "batch": 8, "seed": 5, "steps": 3}
-    assert about["recipe"] == asdict(Recipe(**expected, lr=5e-3, noise=0.02, name="glow"))
+    assert about["recipe"] == asdict(Recipe(**expected, lr=5e-3, noise=0.02, name="glow_bounded"))
     assert main([*line, "--batch", "4"]) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: batch: ") and error.count("\n") == 1
@@ -567,15 +568,24 @@ def test_train_goes_on_with_the_recipe_of_its_folder(folders, tmp_path, capsys):
         main(["--traceback", *line, "--batch", "4"])
 
 
+def test_a_flow_of_another_size_starts_from_random_weights(tmp_path):
+    """The recipe of `glow` starts from the weights of `glow_bounded`, which another width could not take."""
+    for more, start in ([], "glow_bounded"), (["--widths", "4", "4"], ""):
+        line = ["train", "glow", "--data", "faces", *more]
+        assert recipe_of(build_parser(line).parse_args(line), tmp_path).start == start
+
+
 @pytest.mark.parametrize("other", ["glow_additive", "glow_noisy", "vae"])
 def test_a_run_goes_on_under_no_other_recipe(other, folders, tmp_path, capsys):
     """The couplings of `glow_additive` are another model's, and the noise of `glow_noisy` that of another training."""
     line = ["--data", str(folders[0]), "--out", str(tmp_path), "--device", "cpu"]
-    assert main(["train", "glow", *line, *OPTIONS, "--steps", "2"]) == 0
+    assert main(["train", "glow_bounded", *line, *OPTIONS, "--steps", "2"]) == 0
     before = (tmp_path / CHECKPOINT).read_bytes()
     assert main(["train", other, *line, "--steps", "3"]) == 2
     error = capsys.readouterr().err
-    assert error.startswith("error: name: expected the recipe of ") and error.endswith(f"glow (glow), got {other}\n")
+    assert error.startswith("error: name: expected the recipe of ") and error.endswith(
+        f"glow_bounded (glow), got {other}\n"
+    )
     assert (tmp_path / CHECKPOINT).read_bytes() == before
 
 
@@ -605,14 +615,14 @@ def test_export_measures_and_writes_the_average(folders, tmp_path, undisturbed, 
         (["export", "{run}", "../x", "--folder", "{tmp}"], "error: name: expected letters"),
         (["export", "{run}", "x", "--folder", "{tmp}", "--data", "{tmp}"], "error: folder: {tmp} holds no image"),
         (
-            ["train", "glow", "--data", "{tmp}", "--out", "{tmp}", "--batch", "0"],
+            ["train", "glow_bounded", "--data", "{tmp}", "--out", "{tmp}", "--batch", "0"],
             "error: batch: expected an integer >= 1, got 0",
         ),
         (
-            ["train", "glow", "--data", "{tmp}", "--out", "{tmp}", "--size", "30"],
+            ["train", "glow_bounded", "--data", "{tmp}", "--out", "{tmp}", "--size", "30"],
             "error: size: expected a multiple of 16",
         ),
-        (["train", "glow", "--data", "{tmp}", "--out", "{tmp}"], "error: folder: {tmp} holds no image"),
+        (["train", "glow_bounded", "--data", "{tmp}", "--out", "{tmp}"], "error: folder: {tmp} holds no image"),
     ],
 )
 def test_an_error_of_the_user_is_one_line(line, message, tmp_path, undisturbed, capsys):
@@ -628,13 +638,13 @@ def test_a_message_of_many_lines_becomes_one(tmp_path, monkeypatch, capsys):
         raise RuntimeError("first\n\tsecond")
 
     monkeypatch.setattr("course_lib.training.commands.train", fail)
-    assert main(["train", "glow", "--data", str(tmp_path), "--out", str(tmp_path), "--device", "cpu"]) == 2
+    assert main(["train", "glow_bounded", "--data", str(tmp_path), "--out", str(tmp_path), "--device", "cpu"]) == 2
     assert capsys.readouterr().err == "error: first second\n"
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
 def test_asking_for_cuda_without_it_is_an_error(capsys, tmp_path):
-    assert main(["train", "glow", "--data", str(tmp_path), "--out", str(tmp_path), "--device", "cuda"]) == 2
+    assert main(["train", "glow_bounded", "--data", str(tmp_path), "--out", str(tmp_path), "--device", "cuda"]) == 2
     assert capsys.readouterr().err.startswith("error: device: expected auto or cpu, got cuda")
 
 
