@@ -21,7 +21,7 @@ COLORS = {
     "analysis": "#D55E00",
     "analysis_bounded": "#9C3D00",
     "bicubic": "#56B4E9",
-    "biharmonic": "#56B4E9",
+    "biharmonic": "#7B6FD0",
     "flow_denoiser_pnp": "#005F46",
     "joint_map": "#8C510A",
     "map": "#009E73",
