@@ -151,6 +151,17 @@ def coverage(parser):
     measuring(parser, lambda args: measure_coverage(args.out, args.data, args.cells, args.images))
 
 
+def memorization(parser):
+    """measure how near the samples of the networks are to training images, beside faces that were held out"""
+    from course_lib.studies.memorization import measure_memorization
+
+    add_data(parser, "CelebA's aligned images", required=True)
+    parser.add_argument("--images", type=int, default=64, help="images of each kind (default: 64)")
+    parser.add_argument("--training", type=int, default=4000, help="training images (default: 4000)")
+    add_out_and_cells(parser, FIGURES / "memorization.csv", "runs/memorization")
+    measuring(parser, lambda args: measure_memorization(args.out, args.data, args.cells, args.images, args.training))
+
+
 def starts(parser):
     """measure what ten starts make of synthesis, analysis and the MAP, on real faces; goes on where it was stopped"""
     from course_lib.studies.starts import measure_starts
@@ -250,6 +261,7 @@ COMMANDS = {
         trial,
         domains,
         coverage,
+        memorization,
         starts,
         sweeps,
         figures,

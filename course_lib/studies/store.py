@@ -22,6 +22,7 @@ WRITTEN_BY = {
     "classroom": "python tests/benchmarks/classroom.py",
     "coverage": "python -m course_lib coverage",
     "lambda_sweep": "python -m course_lib sweeps",
+    "memorization": "python -m course_lib memorization",
     "mutation": "python tests/benchmarks/mutants.py",
     "notebooks": "python tests/benchmarks/notebooks.py",
     "ood_likelihood": "python -m course_lib domains --data",
