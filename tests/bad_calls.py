@@ -103,6 +103,13 @@ def of_plugged(name, good, **wrong):
     return f"reconstruction.plug_and_play.{name}", {"y": X, "A": SAME, "denoiser": keep} | good, common | wrong
 
 
+def of_guided(name, **wrong):
+    """A reconstruction with a flow in time."""
+    common = {"y": (*BATCH, X[0], X.double()), "A": THING, "model": (3, FLOW), "sigma": NUMBER, "t0": (0, 1, -1, NAN)}
+    common |= {"x0": (NAN * X, X[0], *OTHER), "steps": COUNT_0, "seed": (None, "1", 1.5), "truth": (X[:1],)}
+    return f"reconstruction.{name}", {"y": X, "A": SAME, "model": TIME, "sigma": 0.1}, common | wrong
+
+
 def of_model(model, x, z):
     """A model with encode and decode."""
     few = x[:, :1] if x.dim() == 4 else x[:, :-1]
@@ -321,6 +328,10 @@ RECONSTRUCTION = [
     of_plugged("hqs", {"sigma": 0.1}, sigma=NUMBER, start=STEP, end=STEP, lam=STEP),
     of_plugged("proximal_gradient", {"strength": 0.1}, strength=PER_IMAGE, step=(*STEP, 2.0)),
     of_plugged("red", {"strength": 0.1, "lam": 0.1}, strength=PER_IMAGE, lam=STEP, method=CHOICE),
+    of_guided("dps", zeta=NUMBER),
+    of_guided("pigdm", spread=STEP),
+    of_guided("diffpir", lam=STEP, zeta=(*NUMBER, 2)),
+    of_guided("pnp_flow", decay=NUMBER, draws=COUNT),
     ("reconstruction.plug_and_play.proximal", {}, {"phi": THING}),
     ("reconstruction.plug_and_play.tweedie", {}, {"flow": (3, VAE)}),
     ("reconstruction.plug_and_play.tweedie_of", {}, {"flows": ({}, {0: FLOW}, {-1: FLOW})}),

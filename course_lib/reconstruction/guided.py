@@ -24,7 +24,7 @@ from numbers import Integral
 
 import torch
 
-from course_lib.common import as_generator, check, check_calls, check_count, check_number, column
+from course_lib.common import as_generator, check, check_calls, check_count, check_like, check_number, column
 from course_lib.models.flow_in_time import clock, clock_inverse
 from course_lib.reconstruction.base import HALF_GREY
 from course_lib.reconstruction.plug_and_play import checked_start, run
@@ -73,9 +73,9 @@ def pigdm(y, A, model, sigma, x0=None, *, spread=1.0, t0=0.001, steps=50, seed=0
     That is (*) of the module with ζ = 0 and x̂' = x̂ + (σ_t²/r_t²) Jᵀ(prox(x̂) − x̂), with `A.prox` for ρ = σ²/r_t².
 
     Since σ_t² J is the covariance of x given x_t, x̂' is E[x | x_t, y] where that is r_t² I. So for a prior N(m, s² I)
-    the images are samples of p(x | y), up to the error of Euler's steps. Of other priors, x̂' moves too far in directions
-    of more variance than s², the more the earlier, and not far enough in those of less. An s² of the largest eigenvalue
-    of the prior's covariance is stable from the start; with less, as the paper's s = 1 for images, start later.
+    the images are samples of p(x | y), up to the error of Euler's steps. For other priors x̂' goes too far in directions
+    of more variance than s², the more the earlier, and not far enough in those of less. It is stable from the start if
+    s² is the largest eigenvalue of the prior's covariance; for less, as the paper's s = 1 for images, start later.
 
     Args:
         spread: s > 0. Others as for `dps`; σ counts as half a grey level at least, and A has a `prox`.
@@ -149,12 +149,13 @@ def pnp_flow(y, A, model, sigma, x0=None, *, decay=1.0, draws=1, t0=0.001, steps
 def started(y, A, model, sigma, x0, t0, steps, seed, truth):
     """(x0, x_{t0}, the times from t0 to 1, a function that draws ε like x0): what a method begins with. The one check
     of a problem: ValueError for what can't be right."""
-    check_calls("model", model, "velocity")
     check_number("sigma", sigma)
     check_number("t0", t0, positive=True)
     check(t0 < 1, "t0", "a time below 1", t0)
     check(isinstance(seed, torch.Generator | Integral), "seed", "an integer or a torch.Generator", repr(seed))
     x0 = checked_start(y, A, x0, truth, steps)
+    check_calls("model", model, "velocity", "parameters")
+    check_like("y", y, next(model.parameters()))
     parts = x0.split(1) if isinstance(seed, Integral) else [x0]
     generators = [as_generator(seed + b, x0.device) if isinstance(seed, Integral) else seed for b in range(len(parts))]
 
