@@ -11,10 +11,14 @@ from course_lib.models.weights import describe, load_model
 from course_lib.reconstruction import (
     analysis,
     bayesian,
+    diffpir,
+    dps,
     joint_map,
     laplace,
     map_estimate,
+    pigdm,
     plug_and_play,
+    pnp_flow,
     recommended,
     sample_posterior,
     synthesis,
@@ -30,6 +34,9 @@ GRID = tuple(10 ** (k / 4) for k in range(-40, 9))
 
 PNP_START, PNP_STEPS = 0.2, 16
 """The strength with which plug and play starts, and its number of steps."""
+
+PNP_LAM = 0.23
+"""The λ of plug and play where it is not tuned."""
 
 
 @dataclass
@@ -129,13 +136,39 @@ def run_flow_denoiser(y, A, model, lam, sigma):
     return plug_and_play.hqs(y, A, denoiser, sigma, warm_start(y, A, sigma), **options).x, None
 
 
+def run_time_hqs(y, A, model, lam, sigma):
+    return run_plug_and_play(y, A, model.denoise, lam, sigma)
+
+
+def from_time_hqs(estimate):
+    """What a `Method` of a flow in time runs: `analysis` or `map_estimate` from the image of `run_time_hqs`, by ten
+    evaluations of L-BFGS, with ten velocities to an encoder."""
+
+    def run(y, A, model, lam, sigma):
+        x0, _ = run_time_hqs(y, A, model, PNP_LAM, sigma)
+        return image_and_objective(estimate(y, A, model.discretize(5), lam, x0, optimizer="lbfgs", steps=10))
+
+    return run
+
+
+def guided_by(method, name=None, **options):
+    """What a `Method` of a flow in time runs: one of `reconstruction.guided`, from the total-variation image, with λ as
+    its option `name`, if it has one."""
+
+    def run(y, A, model, lam, sigma):
+        own = options if name is None else options | {name: lam}
+        return method(y, A, model, sigma, warm_start(y, A, sigma), **own).x, None
+
+    return run
+
+
 METHODS = {
     "tv": Method(run_tv, lambda sigma: max(0.1 * sigma, 1e-4)),
     "bicubic": Method(run_bicubic, tasks=("sr2", "sr4")),
     "biharmonic": Method(run_biharmonic, tasks=("inpainting_random", "inpainting_square")),
     "srcnn": Method(run_regression, tasks=("sr2",), network="srcnn"),
     "vdsr": Method(run_regression, tasks=("sr2", "sr4"), network="vdsr"),
-    "pnp": Method(run_plug_and_play, lambda sigma: 0.23, network="dncnn"),
+    "pnp": Method(run_plug_and_play, lambda sigma: PNP_LAM, network="dncnn"),
     "recommended": Method(run_recommended, bayesian),
     "analysis_from_tv": Method(analysis_from_tv(100), bayesian),  # the MAP, too: the main flow keeps volumes
     "synthesis_lbfgs": minimizing(synthesis, optimizer="lbfgs", steps=100),
@@ -155,4 +188,12 @@ METHODS = {
     "analysis_lbfgs_bounded": minimizing(analysis, descent, "glow_bounded", optimizer="lbfgs", steps=100),
     "synthesis_bounded": minimizing(synthesis, descent, "glow_bounded"),
     "analysis_bounded": minimizing(analysis, descent, "glow_bounded"),
+    # The flow in time, whose velocity is a denoiser, and whose encoder is an equation.
+    "time_hqs": Method(run_time_hqs, lambda sigma: PNP_LAM, network="flow_in_time"),
+    "time_analysis": Method(from_time_hqs(analysis), bayesian, network="flow_in_time"),
+    "time_map": Method(from_time_hqs(map_estimate), bayesian, network="flow_in_time"),
+    "pigdm": Method(guided_by(pigdm, t0=0.4, steps=20), network="flow_in_time"),
+    "diffpir": Method(guided_by(diffpir, "lam", t0=0.4, steps=20), lambda sigma: 1.0, network="flow_in_time"),
+    "pnp_flow": Method(guided_by(pnp_flow), network="flow_in_time"),
+    "dps": Method(guided_by(dps, "zeta"), lambda sigma: 1.0, network="flow_in_time"),
 }
