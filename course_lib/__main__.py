@@ -172,6 +172,16 @@ def starts(parser):
     measuring(parser, lambda args: measure_starts(args.out, args.data, args.cells, args.images))
 
 
+def encoder(parser):
+    """measure the encoder of the flow in time, and what analysis makes of its Jacobian; goes on where it was stopped"""
+    from course_lib.studies.encoder import measure_encoder
+
+    add_data(parser, "CelebA's aligned images", required=True)
+    parser.add_argument("--images", type=int, default=20, help="faces that are restored (default: 20)")
+    add_out_and_cells(parser, FIGURES / "time_jacobian.csv", "runs/encoder")
+    measuring(parser, lambda args: measure_encoder(args.out, args.data, args.cells, args.images))
+
+
 def sweeps(parser):
     """restore the astronaut with λ below and above the tuned one, by every method; goes on where it was stopped"""
     from course_lib.studies.sweeps import SWEEP_METHODS, measure_sweeps
@@ -208,6 +218,37 @@ def cards(parser):
     def run(args):
         write_text(CARDS, stamp(CARDS.read_text(encoding="utf-8"), NOTEBOOKS))
         print(CARDS)
+
+    parser.set_defaults(command=run)
+
+
+def restore(parser):
+    """restore a picture of your own, and show what was measured in it and what the prior invented"""
+    from course_lib.restore import PRIORS, TASKS, restore, suggested_path
+
+    parser.add_argument("picture", metavar="PICTURE", help="any file that Pillow reads")
+    parser.add_argument("--task", choices=TASKS, required=True)
+    text = "the result; its comparison sheet goes beside it (default: PICTURE_TASK, beside PICTURE)"
+    parser.add_argument("--out", metavar="FILE", help=text)
+    parser.add_argument("--prior", choices=("auto", *PRIORS), default="auto")
+    text = "standard deviation of the noise, the range from black to white being 1 (default: estimated)"
+    parser.add_argument("--sigma", type=float, help=text)
+    text = "inpainting: a picture of the same size, black where pixels are missing (default: transparent pixels, NaN)"
+    parser.add_argument("--mask", metavar="FILE", help=text)
+    parser.add_argument("--kernel", metavar="FILE", help="deblurring: a picture of the blur kernel, .txt, .csv or .npy")
+    parser.add_argument("--factor", type=int, default=2, help="sr: how many times wider and higher (default: 2)")
+    text = "the values that are black and white in the file (default: by its kind; printed if not obvious)"
+    parser.add_argument("--limits", nargs=2, type=float, metavar=("BLACK", "WHITE"), help=text)
+    parser.add_argument("--steps", type=int, help="of the prior (default: as many as suit it)")
+    add_device(parser)
+
+    def run(args):
+        options = {
+            name: getattr(args, name) for name in ("prior", "sigma", "mask", "kernel", "factor", "limits", "steps")
+        }
+        out = args.out or suggested_path(args.picture, args.task)
+        found = restore(args.picture, args.task, out, device=device_of(args), disable=False, **options)
+        print(*found.report, found.path, found.sheet, sep="\n")
 
     parser.set_defaults(command=run)
 
@@ -263,9 +304,11 @@ COMMANDS = {
         coverage,
         memorization,
         starts,
+        encoder,
         sweeps,
         figures,
         cards,
+        restore,
         student,
         links,
         tidy,

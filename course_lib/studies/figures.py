@@ -48,6 +48,7 @@ ROOMS = {
     "reconstruction": ("priors at work", (2.45, 3.25), WORK),
     "training": ("loop and recipes", (7.0, 3.25), WORK),
     "plots": ("figures", (5.0, 3.25), COURSE),
+    "restore": ("own pictures", (2.95, 4.45), COURSE),
     "lab": ("for notebooks", (8.55, 4.45), COURSE),
     "studies": ("for the tables", (5.0, 4.45), COURSE),
     "tools": ("for authors", (0.95, 4.45), COURSE),
