@@ -32,6 +32,31 @@ def test_maps_and_images_are_the_same_numbers():
     assert (span > 0).all()
 
 
+def test_a_motion_is_a_line_from_end_to_end():
+    k = real_data.motion(36, -1.2)
+    i, j = torch.meshgrid(*(torch.arange(n, dtype=torch.float64) - n // 2 for n in k.shape), indexing="ij")
+    k = k.double()
+    assert (k.sum() - 1).abs() < 1e-6 and abs((k * i).sum()) < 1e-6 and abs((k * j).sum()) < 1e-6
+    # The moments of an even motion, and what the four pixels around a point add: less than a quarter.
+    assert 36**2 / 12 < (k * j * j).sum() < 36**2 / 12 + 0.25 and abs((k * i * j).sum() + 1.2 * 36 / 12) < 0.02
+
+
+def test_rows_that_moved_lack_the_frequencies_of_the_motion():
+    rows = torch.randn(200, 400, generator=torch.Generator().manual_seed(0))
+    moved = torch.nn.functional.conv2d(rows[None, None], torch.full((1, 1, 1, 40), 1 / 40))[0, 0]
+    power = real_data.row_spectrum(torch.nn.functional.pad(moved, (0, 39)))
+    assert power.shape == (201,) and power[20] < 0.1 * power[15] and power[30] < 0.2 * power[25]
+    assert real_data.clock().shape == (1, 1, 300, 400)
+
+
+def test_a_trend_is_taken_out_and_nothing_else():
+    i, j = torch.meshgrid(torch.arange(20.0), torch.arange(30.0), indexing="ij")
+    u = torch.randn(1, 1, 20, 30, generator=torch.Generator().manual_seed(0))
+    rest = real_data.without_trend(u)
+    assert (real_data.without_trend(u + 3 + 0.1 * i - 0.01 * j**2 + 0.02 * i * j) - rest).abs().max() < 1e-4
+    assert 0.97 < rest.norm() / u.norm() < 1
+
+
 def test_seams_find_a_grid_wherever_it_lies():
     truth = torch.zeros(1, 1, 64, 64)
     u = 0.1 * torch.rand(truth.shape, generator=torch.Generator().manual_seed(0))

@@ -1,5 +1,7 @@
 """The problems of the notebook on real data: objects, instruments, and what its pictures are drawn with."""
 
+import math
+
 import matplotlib.pyplot as plt
 import skimage.data
 import torch
@@ -23,6 +25,38 @@ def cell(size):
     """A cell floating in saline: its phase, from a hologram that scikit-image ships, [1, 1, size, size]."""
     image = torch.from_numpy(skimage.data.cell()[252:496, 306:550].copy())[None, None] / 255
     return F.interpolate(image, (size, size), mode="bicubic", antialias=True).clamp(0, 1)
+
+
+def clock():
+    """A wall clock that scikit-image ships, photographed while the camera moved, [1, 1, 300, 400]."""
+    return torch.from_numpy(skimage.data.clock().copy())[None, None] / 255
+
+
+def row_spectrum(rows):
+    """The power of the rows of [H, W] by frequency, 0 to ½ a pixel, [W/2 + 1]: their mean, under a Hann window."""
+    rows = (rows - rows.mean(1, keepdim=True)) * torch.hann_window(rows.shape[1])
+    return torch.fft.rfft(rows).abs().square().mean(0)
+
+
+def motion(length, drift, points=1000):
+    """The kernel [h, w] of an even motion: so many pixels to the right, and `drift` down, each point of the way shared
+    among the four pixels around it."""
+    height, width = (2 * math.ceil(abs(way) / 2) + 3 for way in (drift, length))
+    t = (torch.arange(points, dtype=torch.float64) + 0.5) / points - 0.5
+    y, x, kernel = drift * t + height // 2, length * t + width // 2, torch.zeros(height, width, dtype=torch.float64)
+    for i in (y.floor(), y.floor() + 1):
+        for j in (x.floor(), x.floor() + 1):
+            weights = (1 - (y - i).abs()) * (1 - (x - j).abs())
+            kernel.index_put_((i.long(), j.long()), weights, accumulate=True)
+    return (kernel / points).float()
+
+
+def without_trend(u):
+    """An image [1, 1, H, W] without the polynomial of degree 2 that is nearest to it."""
+    i, j = torch.meshgrid(*(torch.linspace(-1, 1, n, dtype=torch.float64) for n in u.shape[2:]), indexing="ij")
+    basis = torch.stack([i**p * j**q for p in range(3) for q in range(3 - p)], -1).flatten(0, 1)
+    values = u.double().flatten()[:, None]
+    return (values - basis @ torch.linalg.lstsq(basis, values).solution).reshape(u.shape).to(u)
 
 
 def noise(like, sigma, seed):
