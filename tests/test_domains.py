@@ -93,7 +93,6 @@ def test_an_image_alone_scores_as_in_the_table(small, tmp_path):
     y = data.observe(small[1:2], A, domains.SIGMA, [1])
     image, _ = METHODS["tv"].run(y, A, model, kept["lam"], domains.SIGMA)
     assert domains.psnr(image.clamp(0, 1), small[1:2]).item() == pytest.approx(kept["psnr"][1], abs=1e-2)
-    assert model.encode(image.clamp(0, 1)).square().mean().item() == pytest.approx(kept["latent"][1], rel=1e-2)
 
 
 def test_every_cell_of_the_course_has_its_pictures():
@@ -102,7 +101,7 @@ def test_every_cell_of_the_course_has_its_pictures():
     assert set(zip(table["task"], table["method"], strict=True)) == wanted
     for task, method in wanted:
         record, pictures = PHOTOGRAPH_CELLS.read(task, method), PHOTOGRAPH_CELLS.pictures(task, method)
-        assert len(pictures) == len(record["domains"]) == len(record["psnr"]) == len(record["latent"])
+        assert len(pictures) == len(record["domains"]) == len(record["psnr"])
 
 
 def test_png_measures_complexity():

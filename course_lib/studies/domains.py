@@ -30,6 +30,7 @@ DOMAIN_METHODS = (
     "analysis_from_tv",
     "map_bounded",
     "analysis_from_tv_bounded",
+    "analysis_lbfgs_bounded",
     "synthesis_lbfgs",
     "analysis_lbfgs",
     "synthesis",
@@ -95,13 +96,11 @@ def measure_domains(path, cells=PHOTOGRAPH_CELLS.folder, tasks=TASKS, methods=DO
 
 
 def measure_photographs(experiment, names, task, method, lam):
-    """The record of a cell, one number an image in `psnr`, `ssim`, `objective` and `latent` (‖E(x̂)‖²/d), and the x̂."""
+    """The record of a cell, one number an image in `psnr`, `ssim` and `objective`, and the x̂."""
     found, objective, seconds = experiment.estimate(task, method, SIGMA, lam, experiment.test, 0)
-    with torch.no_grad():
-        latent = experiment.model.encode(found).square().mean(1)
     record = {"task": task, "method": method, "sigma": SIGMA, "lam": lam, "domains": list(names)}
     record |= {"psnr": psnr(found, experiment.test).tolist(), "ssim": ssim(found, experiment.test).tolist()}
-    record |= {"objective": None if objective is None else objective.tolist(), "latent": latent.tolist()}
+    record |= {"objective": None if objective is None else objective.tolist()}
     return record | {"seconds_per_image": seconds, "device": found.device.type}, found
 
 
