@@ -33,8 +33,6 @@ DOMAIN_METHODS = (
     "analysis_lbfgs_bounded",
     "synthesis_lbfgs",
     "analysis_lbfgs",
-    "synthesis",
-    "analysis",
 )
 """Names of `METHODS`, the slowest last. The denoiser of pnp has trained on `PHOTOGRAPH_SPLITS["train"]`."""
 

@@ -23,7 +23,7 @@ from course_lib.studies.experiments import SIGMA, untuned_experiment
 from course_lib.studies.scores import PUBLISHED, tuned_lams
 from course_lib.studies.store import read_table
 
-GALLERY = {"tv": "total variation", "synthesis": "synthesis", "analysis_from_tv": "analysis"}
+GALLERY = {"tv": "total variation", "synthesis_lbfgs": "synthesis", "analysis_from_tv": "analysis"}
 GALLERY["recommended"] = "recommended"
 """The methods of the gallery, by their names in the score table, and what they are called above the pictures."""
 
@@ -107,8 +107,8 @@ def draw_gallery(found):
 
 
 SHOWN = {name: name for name in ("tv", "pnp", "recommended")}
-SHOWN |= {"synthesis": "synthesis", "analysis": "analysis, from D(0)", "analysis_from_tv": "analysis, from TV"}
-SHOWN |= {"analysis_bounded": "analysis from D(0), bounded flow"}
+SHOWN |= {"synthesis_lbfgs": "synthesis", "analysis_lbfgs": "analysis, from D(0)"}
+SHOWN |= {"analysis_from_tv": "analysis, from TV", "analysis_lbfgs_bounded": "analysis from D(0), bounded flow"}
 """The methods of the picture of the scores, by their names in the table, and what they are called there."""
 
 

@@ -173,8 +173,6 @@ METHODS = {
     "analysis_from_tv": Method(analysis_from_tv(100), bayesian),  # the MAP, too: the main flow keeps volumes
     "synthesis_lbfgs": minimizing(synthesis, optimizer="lbfgs", steps=100),
     "analysis_lbfgs": minimizing(analysis, descent, optimizer="lbfgs", steps=100),
-    "synthesis": minimizing(synthesis, descent),
-    "analysis": minimizing(analysis, descent),
     "vae_synthesis": minimizing(synthesis, of_decoder, "vae", optimizer="lbfgs", steps=100),
     "vae_analysis": minimizing(vae_analysis, network="vae", steps=100),
     "joint_map": minimizing(joint_map, network="vae_jpmap", method="reduced", start=0.05, steps=5, inner=20),
