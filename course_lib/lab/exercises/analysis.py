@@ -118,7 +118,7 @@ class Counted:
 @open_exercise(0.3, 1.0, 2.0, unit=" dB")
 def check_forty_calls(answer):
     """The gain over TV, the mean over two faces and masks that you have not seen."""
-    flow, gains = models.load_model("glow_volume_preserving"), []
+    flow, gains = models.load_model("glow"), []
     for name, seed in (("admiral", 5), ("astronaut", 7)):
         truth = data.face(name).flip(-1)
         A = Mask(random_mask(64, 64, missing=0.6, generator=seed))
