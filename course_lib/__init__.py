@@ -27,6 +27,7 @@ The rooms, from the ground up; each imports only from those before it:
 | `reconstruction` | priors at work: synthesis, analysis, MAP, posterior, patches, plug and play |
 | `training` | one resumable loop, one recipe a model |
 | `plots` | figures and schematics |
+| `bridge` | the same things as those of deepinv, and back |
 | `restore` | pictures of your own: files in and out, tiles, what the prior invented |
 | `lab` | what a notebook teaches with: exercises, widgets, the mask editor |
 | `studies` | what the tables are made with: methods, one store of what was measured, one study a file, figures |

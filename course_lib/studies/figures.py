@@ -45,6 +45,7 @@ ROOMS = {
     "solvers": ("algorithms, λ", (3.95, 1.35), GROUND),
     "models": ("networks", (7.6, 1.35), GROUND),
     "data": ("images, tasks", (5.45, 2.3), WORK),
+    "bridge": ("deepinv and back", (0.85, 2.95), WORK),
     "reconstruction": ("priors at work", (2.45, 3.25), WORK),
     "training": ("loop and recipes", (7.0, 3.25), WORK),
     "plots": ("figures", (5.0, 3.25), COURSE),
