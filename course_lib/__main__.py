@@ -151,6 +151,17 @@ def coverage(parser):
     measuring(parser, lambda args: measure_coverage(args.out, args.data, args.cells, args.images))
 
 
+def conformal(parser):
+    """stretch the intervals of the VAE's posterior by what validation faces ask for, and report on test faces"""
+    from course_lib.studies.coverage import measure_conformal
+
+    add_data(parser, "CelebA's aligned images", required=True)
+    parser.add_argument("--calibration", type=int, default=50, help="validation faces that decide (default: 50)")
+    parser.add_argument("--images", type=int, default=50, help="test faces that report (default: 50)")
+    add_out_and_cells(parser, FIGURES / "conformal.csv", "runs/conformal")
+    measuring(parser, lambda args: measure_conformal(args.out, args.data, args.cells, args.calibration, args.images))
+
+
 def memorization(parser):
     """measure how near the samples of the networks are to training images, beside faces that were held out"""
     from course_lib.studies.memorization import measure_memorization
@@ -302,6 +313,7 @@ COMMANDS = {
         trial,
         domains,
         coverage,
+        conformal,
         memorization,
         starts,
         encoder,

@@ -201,6 +201,8 @@ LINES = {
     "trial: no flow": ("name: ", "trial", "missing", "--data", "faces", "--out", "new.csv"),
     "coverage: empty": ("folder: empty", "coverage", "--data", "empty", "--out", "new.csv"),
     "coverage: images": ("count: expected", "coverage", "--data", "faces", "--images", "0", "--out", "new.csv"),
+    "conformal: empty": ("folder: empty", "conformal", "--data", "empty", "--out", "new.csv"),
+    "conformal: calibration": ("calibration: expected", "conformal", "--data", "faces", "--calibration", "0"),
     "starts: empty": ("folder: empty", "starts", "--data", "empty", "--out", "new.csv", "--cells", "new"),
     "starts: images": ("count: expected", "starts", "--images", "0", "--out", "new.csv", "--cells", "new"),
     "domains: crops": ("most: expected", "domains", "--crops", "0", "--out", "new.csv", "--cells", "new"),

@@ -54,6 +54,63 @@ def test_where_the_residual_is_larger_than_the_model_says_they_do_not(small):
     assert all(error > 2 * claimed for error, claimed in zip(found["rms_error"], found["claimed"], strict=True))
 
 
+def test_the_stretch_takes_an_interval_to_the_truth():
+    samples, truth = normal(2001, 50).exp(), 3 * normal(50, seed=1).exp()
+    found, width = coverage.stretch(samples, truth, 0.8)
+    low, middle, high = samples.quantile(torch.tensor([0.1, 0.5, 0.9], dtype=torch.float64), 0)
+    torch.testing.assert_close(width, high - low)
+    ends = torch.where(truth > middle, middle + found * (high - middle), middle - found * (middle - low))
+    torch.testing.assert_close(ends, truth)
+    assert (found <= 1).double().mean().item() == coverage.coverage(samples, truth, 0.8)
+
+
+def test_one_value_an_image_is_the_conformal_quantile():
+    """The k-th smallest of n scores with k = ⌈(n + 1) level⌉."""
+    scores = normal(19, 1)
+    assert coverage.conformal_factor(scores, 0.9) == scores.flatten().sort().values[17].item()
+    assert coverage.conformal_factor(scores, 0.95) == scores.max().item()
+
+
+@pytest.mark.parametrize("values", [1, 7])
+def test_a_conformal_factor_keeps_its_promise_on_average_over_calibrations(values):
+    """Scores that differ from image to image and within one: covered in 80 % of the cases, and hardly more."""
+    spread = normal(4000, 21, 1).exp()
+    scores = spread * normal(4000, 21, values, seed=1).abs()
+    share = [(s[20] <= coverage.conformal_factor(s[:20], 0.8)).double().mean() for s in scores]
+    # 17 of 21 ranks for one value; for several, one unit in 21 more at most.
+    assert 0.8 - 0.015 < torch.stack(share).mean() < 0.8 + 1 / 21 + 0.015
+
+
+def face_files(folder, *numbers):
+    for number in numbers:
+        shade = np.full((109, 89, 3), number % 100 + 60, np.uint8)
+        Image.fromarray(shade).save(folder / f"{number:06d}.png")
+
+
+def test_validation_faces_calibrate_and_test_faces_report(small, tmp_path, capsys, monkeypatch):
+    face_files(tmp_path, *range(9501, 9501 + coverage.TUNED + 9), 9751, 9752)
+    for name, value in {"steps": 6, "burn": 2}.items():
+        monkeypatch.setitem(coverage.SHORT, name, value)
+    monkeypatch.setattr(coverage, "CELL", 5)
+    path, cells = tmp_path / "out" / "conformal.csv", tmp_path / "cells"
+    line = ["conformal", "--data", str(tmp_path), "--out", str(path), "--cells", str(cells)]
+    line += ["--calibration", "9", "--images", "2"]
+    assert __main__.main(line) == 0 and "6 rows" in capsys.readouterr().out
+    assert {p.stem for p in cells.glob("*.json")} == {"validation-0", "validation-5", "test-0", "astronaut-0"}
+    table = read_table("conformal", path.parent)
+    assert tuple(table.columns) == coverage.CONFORMAL_COLUMNS and set(table["calibration"]) == {9}
+    assert list(table["faces"]) == ["test"] * 3 + ["astronaut"] * 3 and list(table["images"]) == [2] * 3 + [1] * 3
+    assert list(table["factor"][:3]) == list(table["factor"][3:]), "one calibration for all who come"
+    torch.testing.assert_close(
+        *(torch.tensor(v.to_numpy()) for v in (table["width"], table["factor"] * table["width_before"])),
+        rtol=1e-2,
+        atol=0,
+    )
+    kept = path.read_bytes()
+    monkeypatch.setattr(coverage, "measure_stretches", None)  # A second time, nothing is measured.
+    assert __main__.main(line) == 0 and path.read_bytes() == kept
+
+
 def test_faces_become_a_table(small, tmp_path, capsys, monkeypatch):
     for number in range(9751, 9754):
         shade = np.full((109, 89, 3), 2 * (number - 9700), np.uint8)

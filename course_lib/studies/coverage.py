@@ -5,6 +5,9 @@ each hidden value covers the truth in the share q of the cases if the posterior 
 doi:10.1198/106186006X136976).
 
 `TEMPER` multiplies σ² + η: as many values count as one witness, as the residual of a real face is not white.
+
+A conformal calibration repairs the intervals without mending the model (Vovk et al. 2005; Angelopoulos & Bates 2021,
+arXiv 2107.07511): all of them are stretched about their medians by one factor, which held-out faces decide.
 """
 
 import math
@@ -12,7 +15,7 @@ import math
 import torch
 
 from course_lib.common import check, check_count, check_number, progress
-from course_lib.data import load_folder, observe, to_float
+from course_lib.data import face, load_folder, observe, to_float
 from course_lib.models.weights import describe, load_model
 from course_lib.operators import Mask, square_mask
 from course_lib.reconstruction import laplace, sample_posterior, synthesis
@@ -34,7 +37,33 @@ COVERAGE_COLUMNS = (
 
 LEVELS, SIGMA, TEMPER = (0.5, 0.8, 0.9), 0.02, 32.0
 
+CONFORMAL_COLUMNS = (
+    "faces",
+    "level",
+    "calibration",
+    "images",
+    "factor",
+    "coverage_before",
+    "coverage_before_std",
+    "coverage",
+    "coverage_std",
+    "width_before",
+    "width",
+    "rhat",
+)
+"""Of the intervals as they are, and stretched by `factor`: coverage and width are means over the `images`, `_std` the
+standard deviation of the coverage from image to image. `calibration`: how many validation faces decided the factor."""
+
+TUNED = 8
+"""How many validation faces, the first ones, other studies have tuned on: they calibrate nothing."""
+
+CELL = 10
+"""Faces of one cell of the conformal study."""
+
 HMC = {"method": "hmc", "chains": 4, "burn": 60, "steps": 500, "thin": 2}
+
+SHORT = {"method": "hmc", "chains": 2, "burn": 40, "steps": 120, "thin": 1}
+"""The chains of the conformal study. A calibration needs no perfect sampler: it repairs that error with the others."""
 
 
 def coverage(samples, truth, level):
@@ -43,6 +72,38 @@ def coverage(samples, truth, level):
     check(level < 1, "level", "a share below 1", level)
     low, high = samples.quantile((1 - level) / 2, 0), samples.quantile((1 + level) / 2, 0)
     return ((truth >= low) & (truth <= high)).double().mean().item()
+
+
+def stretch(samples, truth, level):
+    """(s, width), [N] both, of values `truth` [N] with the samples [S, N]: by which factor s their central interval of
+    `level` must be stretched about its median to reach them, and how wide it is. The truth is inside where s <= 1."""
+    check_number("level", level, positive=True)
+    check(level < 1, "level", "a share below 1", level)
+    low, middle, high = samples.quantile(samples.new_tensor([(1 - level) / 2, 0.5, (1 + level) / 2]), 0)
+    return torch.maximum((truth - middle) / (high - middle), (middle - truth) / (middle - low)), high - low
+
+
+def conformal_factor(stretches, level):
+    """The factor by which intervals must be stretched to cover a share `level` of the values of one more image: the
+    least c with
+
+        1/(n + 1) Σ_i (share of the s in image i with s <= c) >= level,
+
+    as if the new image, which counts too, were never covered. If the n images and the new one are exchangeable, a value
+    of the latter is covered with a probability of at least `level`, whatever model the intervals come from: split
+    conformal prediction, for images of many values each (Lee, Barber & Willett 2023, arXiv 2306.06342).
+
+    Args:
+        stretches: the s of n calibration images with N values each, [n, N]; N = 1 is the ordinary conformal quantile.
+
+    Raises ValueError where n/(n + 1) < level: so few images can promise no such share.
+    """
+    check(stretches.dim() == 2 and 0 not in stretches.shape, "stretches", "a tensor [n, N]", stretches.shape)
+    check_number("level", level, positive=True)
+    n = len(stretches)
+    check(level * (n + 1) <= n, "level", f"at most n/(n + 1) = {n / (n + 1):.3f} with {n} images", level)
+    k = math.ceil(level * (n + 1) * stretches.shape[1] - 1e-6)
+    return stretches.flatten().kthvalue(k).values.item()
 
 
 def sample_hidden(x, model, temper, seed, options):
@@ -113,3 +174,68 @@ def measure_coverage(path, folder, cells="runs/coverage", count=20):
         return write_table(path, [row for record in records for row in by_level(record)], COVERAGE_COLUMNS)
 
     return Store(cells, "coverage").fill([(name,) for name in groups], setup, measure, write)
+
+
+def measure_stretches(x, model, seed=0, options=SHORT):
+    """Of faces x: the `stretch` of each hidden value [B, levels, N], the mean width of the intervals [B, levels], and
+    the R̂ of the chains [B], as lists; with four digits."""
+    found, values, truth = sample_hidden(x, model, 1.0, seed, options)
+    record = {"stretch": [], "width": [], "rhat": found.rhat.tolist()}
+    for samples, x_hidden in zip(values, truth, strict=True):
+        pairs = [stretch(samples, x_hidden, level) for level in LEVELS]
+        record["stretch"].append([[float(f"{value:.4g}") for value in s.tolist()] for s, _ in pairs])
+        record["width"].append([width.mean().item() for _, width in pairs])
+    return record
+
+
+def conformal_rows(records):
+    """The rows of `conformal.csv` that cells give: validation faces calibrate, test faces and the astronaut report."""
+    parts = {}
+    for record in records:
+        part = parts.setdefault(record["group"], {"stretch": [], "width": [], "rhat": []})
+        for name, values in part.items():
+            values += record[name]
+    parts = {group: {name: torch.tensor(values) for name, values in part.items()} for group, part in parts.items()}
+    held = parts.pop("validation", {"stretch": ()})["stretch"]
+    for group, part in parts.items():
+        for i, level in enumerate(LEVELS):
+            if level * (len(held) + 1) > len(held):
+                continue  # so few faces can promise no such share
+            row = {"faces": group, "level": level, "calibration": len(held), "images": len(part["width"])}
+            row["factor"] = conformal_factor(held[:, i], level)
+            for name, factor in (("coverage_before", 1.0), ("coverage", row["factor"])):
+                share = (part["stretch"][:, i] <= factor).double().mean(1)
+                row |= {name: share.mean().item(), f"{name}_std": share.std(correction=0).item()}
+            width = part["width"][:, i].mean().item()
+            yield row | {"width_before": width, "width": row["factor"] * width, "rhat": part["rhat"].max().item()}
+
+
+def measure_conformal(path, folder, cells="runs/conformal", calibration=50, count=50):
+    """Stretch the intervals of the VAE's posterior on real faces, and report whether they cover: `calibration`
+    validation faces of CelebA that no study has tuned on decide the factor; the first `count` test faces report, and
+    the astronaut, who is not one of them. Cells of `CELL` faces; after each one `conformal.csv` is written to `path`,
+    a DataFrame.
+    """
+    check_count("calibration", calibration, low=1)
+    check_count("count", count, low=1)
+    model, sha = load_model("vae"), describe("vae")["sha256"]
+    held = load_folder(folder, "validation", limit=TUNED + calibration)[TUNED:]
+    groups = {"validation": to_float(held), "test": to_float(load_folder(folder, "test", limit=count))}
+    groups["astronaut"] = face()
+    # By turns, so that a run that was stopped has some of each.
+    keys = [
+        (group, at) for at in range(0, max(calibration, count), CELL) for group in groups if at < len(groups[group])
+    ]
+
+    def setup(group, at):
+        images = len(groups[group][at : at + CELL])
+        return {"weights": sha, "images": images, "sigma": SIGMA, "tuned": TUNED} | SHORT
+
+    def measure(group, at):
+        seed = at + 1000 * list(groups).index(group)
+        return {"group": group} | measure_stretches(groups[group][at : at + CELL], model, seed), None
+
+    def write(records):
+        return write_table(path, conformal_rows(records), CONFORMAL_COLUMNS)
+
+    return Store(cells, "conformal").fill(keys, setup, measure, write)

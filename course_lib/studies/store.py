@@ -20,6 +20,7 @@ from course_lib.studies import FIGURES
 WRITTEN_BY = {
     "benchmarks": "python tests/benchmarks/run.py",
     "classroom": "python tests/benchmarks/classroom.py",
+    "conformal": "python -m course_lib conformal",
     "coverage": "python -m course_lib coverage",
     "lambda_sweep": "python -m course_lib sweeps",
     "memorization": "python -m course_lib memorization",
