@@ -74,6 +74,7 @@ CASES = {
         [
             (climb(momentum=False), "will do"),
             (climb(enough=torch.Tensor.min), "one image of the batch"),
+            (climb(enough=torch.Tensor.mean), "not proved"),
             (climb(sign=-1, most=250), "neither image"),
             (climb(enough=lambda gaps: 1.0, most=20), "one image of the batch"),
             (climb(enough=lambda gaps: 1.0, most=900), "then the gap says stop"),

@@ -30,6 +30,12 @@ def layer(
     return answer
 
 
+def without_the_null_space(z, u, y, A, denoise, rho, eta):
+    x = (A.T(y) + rho * (z - u)) / (1 + rho)
+    new = denoise(x + u)
+    return new, u + eta * (x - new)
+
+
 def by_prox(z, u, y, A, denoise, rho, eta):
     x = A.prox(z - u, y, rho)
     z = denoise(x + u)
@@ -91,6 +97,7 @@ CASES = {
             (layer(weight=lambda rho: 1), "free of noise"),
             (layer(weight=lambda rho: 1 / rho), "gradient"),
             (layer(weight=lambda rho: 1 / (2 + rho)), "then z"),
+            (without_the_null_space, "not I"),
             (layer(shift=0), "not x."),
             (layer(shift=-1), "not x − u"),
             (layer(update=lambda u, x, z, old, eta: u + x - z), "η is missing"),

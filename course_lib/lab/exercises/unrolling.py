@@ -125,7 +125,9 @@ def check_admm_layer(answer):
         "what is denoised is x + u, not x − u.": layer(z - u, denoised=lambda x: x - u),
     }
     wrong = {hint: z for hint, (z, _) in wrong.items()}
-    compare(value[0], right[0], wrong, "x = v + Aᵀ(y − A v)/(1 + ρ) with v = z − u, then z = denoise(x + u).")
+    as_if_identity = (A.T(y) + rho * (z - u)) / (1 + rho)
+    wrong["AᵀA is not I: where A measures nothing, x stays v = z − u."] = denoise(as_if_identity + u)
+    compare(value[0], right[0], wrong, "put x = v + Aᵀw, v = z − u, into the gradient; then z = denoise(x + u).")
     updates = {
         "u: the step η is missing.": lambda x, z: u + x - z,
         "u collects x − z, not z − x.": lambda x, z: u + eta * (z - x),
