@@ -112,15 +112,15 @@ def recommended(y, A, model, sigma, lam=None, z0=None, *, steps=75, travel=None,
     """The best use of a flow prior that the course has found: travel in z, finish in x.
 
     First `travel` steps of synthesis (L-BFGS from z0 = 0): in the coordinates z a few of them move whole faces, as no
-    descent in x does. Then `steps` of `map_estimate`, from the image found: in x the data term is simple, and the
-    log-determinant, which synthesis leaves out, keeps the image probable. The history is that of both, in this order:
-    `objective` is (3) on the way in z, and the MAP's in x.
+    descent in x does. Then `steps` of `map_estimate`, from the image found, as in x the data term is simple. On a flow
+    that keeps volumes this is analysis (4); on another one the log-determinant, which synthesis leaves out, keeps the
+    image probable. The history is that of both, in this order: `objective` is (3) on the way in z, the MAP's in x.
 
     Args:
         lam: by default the Bayesian σ²/2.
         travel: by default as many as `steps`, which ends best. With travel=25 and steps=23 it makes a quarter of the
             evaluations of 200 steps of Adam, and on average ends above these in four of the source's five tasks, not
-            for the random mask (figures/solver_costs.csv). Others as `synthesis`.
+            for the random mask (on `glow_bounded`: figures/solver_costs.csv). Others as `synthesis`.
     """
     check_flow("model", model)
     check_count("steps", steps)

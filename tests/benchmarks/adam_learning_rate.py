@@ -16,7 +16,7 @@ RATES = {synthesis: (0.03, 0.1, 0.3), analysis: (0.003, 0.01, 0.03)}
 
 
 def main(folder, sigma=0.01):
-    model, x = load_model("glow"), to_float(load_folder(folder, "validation", limit=3))
+    model, x = load_model("glow_bounded"), to_float(load_folder(folder, "validation", limit=3))
     for task in ("deblurring", "inpainting_random"):
         A = make_task(task)
         y = observe(x, A, sigma, range(1_000_000, 1_000_000 + len(x)))

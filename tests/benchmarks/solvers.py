@@ -68,8 +68,8 @@ PROTOCOL = ("synthesis", "analysis")
 
 
 def tuned(task, method):
-    """λ of a cell of the score table."""
-    return tuned_lams(SIGMA)[task, method.removesuffix("_warm").removesuffix("_quick")]
+    """λ of a cell of the score table, of the flow with bounded scales: the one whose rows have both optimizers."""
+    return tuned_lams(SIGMA)[task, f"{method.removesuffix('_warm').removesuffix('_quick')}_bounded"]
 
 
 def first_from(curve, level):
@@ -122,7 +122,7 @@ def run(options):
     """The rows of this part; writes `solver_costs.csv` beside the table after each chunk of faces."""
     if options.data is None:
         raise SystemExit("solvers: expected --data FOLDER with CelebA's aligned images, got none")
-    images, model = to_float(load_folder(options.data, "test", limit=options.images)), load_model("glow")
+    images, model = to_float(load_folder(options.data, "test", limit=options.images)), load_model("glow_bounded")
     parts, began = {task: [] for task in TASKS}, time.perf_counter()
     with threads(1):
         for i in range(0, len(images), CHUNK):
