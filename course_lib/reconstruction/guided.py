@@ -22,6 +22,9 @@ variance tr C in units of its own.
     pigdm      s = 0.3: 0.18, 1.00      s = 1: 0.48, 1.22          diffpir    ζ = 0: 0.49, 1.16    ζ = 1: 0.06, 0.50
     dps        ζ' = 0.03: 0.17, 0.74    ζ' = 0.1: 0.34, 0.67       pnp_flow   α = 0: 0.16, 0.40    α = 1: 0.51, 0.72
 
+A sample of the posterior has twice the mean square error of the posterior's mean, 3 dB less PSNR: to sample well is to
+lose in a table of PSNR. The mean of several samples, drawn with several seeds, is what to compare with an estimate.
+
 The model is a `models.flow_in_time.FlowInTime`, or anything with a `velocity(x, t)` of this meaning. What is counted as
 an evaluation is a velocity; `dps` and `pigdm` differentiate it, too, for about twice its time.
 """
