@@ -18,7 +18,7 @@ LARGEST = 2**25
 """The most pixels of a result: what fits into the memory of a plain machine."""
 
 EVERY = 20
-"""Seconds of work that an interruption may cost."""
+"""Seconds of work that a power cut may cost."""
 
 
 @dataclass
@@ -107,8 +107,8 @@ def restore(
 
 
 def run(problem, prior, steps, part, disable):
-    """x̂ by the stages of a prior. What is reached is kept in the file `part` every `EVERY` seconds; a rerun of the same
-    problem goes on from there."""
+    """x̂ by the stages of a prior. What is reached is kept in the file `part`, every `EVERY` seconds and when it is
+    interrupted; a rerun of the same problem goes on from there."""
     stages = priors.stages_of(prior, problem, steps)
     key = fingerprint(problem, prior, steps)
     state, done = {"x": problem.x0.clone()}, 0
@@ -116,13 +116,24 @@ def run(problem, prior, steps, part, disable):
         about, tensors = read_checkpoint(part)
         if about["recipe"] == key:
             state, done = {name: tensor.to(problem.y) for name, tensor in tensors.items()}, about["step"]
-    kept = time.monotonic()
-    options = {"initial": done, "total": len(stages), "desc": prior, "disable": disable}
-    for k, stage in enumerate(progress(stages[done:], **options), done + 1):
-        state = stage(state)
-        if part is not None and time.monotonic() - kept >= EVERY:
-            save_checkpoint(part, state, {"step": json.dumps(k), "recipe": json.dumps(key), "rows": "[]"})
-            kept = time.monotonic()
+
+    def keep():
+        if part is not None:
+            save_checkpoint(part, state, {"step": json.dumps(done), "recipe": json.dumps(key), "rows": "[]"})
+
+    kept, cost = time.monotonic(), 0.0
+    try:
+        for stage in progress(stages[done:], initial=done, total=len(stages), desc=prior, disable=disable):
+            state = stage(state)
+            done += 1
+            began = time.monotonic()
+            if began - kept >= max(EVERY, 20 * cost):  # keeping a large picture takes a while, too
+                keep()
+                kept = time.monotonic()
+                cost = kept - began
+    except KeyboardInterrupt:
+        keep()
+        raise
     return state["x"]
 
 
