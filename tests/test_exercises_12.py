@@ -73,13 +73,14 @@ CASES = {
         ],
     ),
     "check_most_likely": (
-        "constant",
+        "centre",
         [
-            ("face", "neighbours"),
-            ("sample", "typical"),
-            ("moon", "smoother"),
-            ("noise", "most bits"),
-            ("cat", "choose"),
+            ("constant", "its volume"),
+            ("face", "write down"),
+            ("sample", "shorter latent"),
+            ("moon", "write down"),
+            ("noise", "long"),
+            ("D(0)", "choose"),
         ],
     ),
     "check_grain_bits": (
@@ -100,7 +101,7 @@ CASES = {
     "check_few_latents": (
         measured,
         [
-            (largest, "the next point is at 14 dB"),
+            (largest, "the next point is at 13 dB"),
             (lambda x: load_model("glow").encode(x), "there are 12288"),
             (lambda x: load_model("glow").encode(x)[:, :614], "shape"),
             (lambda x: measured(x, factor=math.nan), "NaN"),
@@ -119,14 +120,14 @@ CASES = {
         ],
     ),
     "check_most_likely_sister": (
-        "centre",
+        "constant",
         [
-            ("constant", "its volume"),
-            ("face", "write down"),
-            ("sample", "shorter latent"),
-            ("moon", "write down"),
-            ("noise", "long"),
-            ("D(0)", "choose"),
+            ("face", "neighbours"),
+            ("sample", "typical"),
+            ("centre", "volume counts"),
+            ("moon", "smoother"),
+            ("noise", "most bits"),
+            ("cat", "choose"),
         ],
     ),
 }
@@ -139,4 +140,4 @@ def test_another_mean_than_that_of_the_channels_preserves_the_volume_too(capsys)
 
 def test_answers_in_float32_and_plain_numbers_count(capsys):
     assert exercises.check_grain_bits(lambda s: torch.tensor(grain(s), dtype=torch.float64))
-    assert exercises.check_most_likely(" Constant ")
+    assert exercises.check_most_likely(" Centre ")

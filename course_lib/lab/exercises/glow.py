@@ -21,6 +21,33 @@ from course_lib.models.flow_layers import Coupling, FlowStep, HaarSqueeze
 from course_lib.models.weights import load_model
 
 
+@exercise
+def check_constant_volume(answer):
+    """Right: the logarithms of the scales add up to zero for every image, and they still depend on the image."""
+    h = 3 * normal(3, 6, 4, 5)
+    log_s = call(answer, h)
+    tensor_like(log_s, h, "log s")
+    log_s = log_s.detach()
+    expect(log_s.abs().max() > 1e-9, "that is the additive coupling, s = 1: the scales should depend on h.")
+    total = log_s.sum((1, 2, 3))
+    over_all = (
+        "take the mean within each image, never over the batch: what an image's code is must not depend on others."
+    )
+    expect(abs(total.sum()) > 1e-6 or total.abs().max() < 1e-6, over_all)
+    expect(
+        total.abs().max() < 1e-6, f"log|det| is the sum of log s over channels and pixels: here {total[0]:.3g}, not 0."
+    )
+    alone = call(answer, h[:1])
+    expect(torch.allclose(alone.detach(), log_s[:1]), over_all)
+    expect(
+        not torch.allclose(log_s[:1], log_s[1:2]), "the scales should depend on h: here each image has the same ones."
+    )
+    wild = call(answer, 100 * h).detach().abs().max().item()
+    expect(
+        wild < math.log(100), f"for large h a scale becomes e^{wild:.0f}: start from the bounded logarithm, not from h."
+    )
+
+
 def small_level():
     """(squeeze, steps, split) for 2 channels, in float64, with random weights."""
     steps = [
@@ -79,12 +106,38 @@ def check_decode_level(answer):
     compare(value, right, wrong, "undo split, steps and squeeze, in this order: the last layer of the encoder first.")
 
 
+@open_exercise(13, 18, 21, unit=" dB")
+def check_few_latents(answer):
+    """That is the PSNR of the other face of the course, the admiral, from 614 of her 12,288 numbers."""
+    x, glow = face("admiral"), load_model("glow")
+    z = call(answer, x)
+    tensor_like(z, x.flatten(1), "z")
+    used = int((z != 0).sum())
+    expect(used <= 614, f"at most 614 of the numbers may differ from zero; there are {used}.")
+    with torch.no_grad():
+        return psnr(glow.decode(z.detach().float()).clamp(0, 1), x).item()
+
+
 @exercise
 def check_most_likely(answer):
-    """Right: a grey square is the easiest to predict from its parts, and that is what the density is mostly about."""
+    """Right: with a constant volume, log p = −½‖E(x)‖² + const, and D(0) is the one image with ‖E(x)‖ = 0."""
+    hints = {
+        "constant": "what could make a grey square more likely than all else is its volume; here all images have one.",
+        "face": "write down log p(x) when log|det J_E| is a constant: which x maximizes it?",
+        "sample": "a sample has ‖z‖² ≈ d. Is there an image with a shorter latent?",
+        "moon": "write down log p(x) when log|det J_E| is a constant: which x maximizes it?",
+        "noise": "noise is as unlike the training data as can be: its latent is long.",
+    }
+    chosen(answer, "centre", hints)
+
+
+@exercise
+def check_most_likely_sister(answer):
+    """Right: a grey square is the easiest to predict from its parts, so E stretches most there: the volume decides."""
     hints = {
         "face": "faces were what the model saw. But what it learned best holds for all images: neighbours are alike.",
         "sample": "a sample is typical, not most probable: it carries the grain that the model learned.",
+        "centre": "its latent is short, but now the volume counts, too: where can E stretch the most?",
         "moon": "close: it is smooth. Is another one smoother still?",
         "noise": "nothing in it can be predicted from the rest: that takes the most bits, not the fewest.",
     }
@@ -109,55 +162,3 @@ def check_grain_bits(answer):
         "256 levels have 255 steps between 0 and 1: the width is 1/255.": right + math.log2(256 / 255),
     }
     compare(value, right, wrong, f"for σ = 0.02 it is {right[0]:.2f} bits; take the mean of −log₂ N(ε; 0, σ²).", 1e-6)
-
-
-@open_exercise(14, 18, 21, unit=" dB")
-def check_few_latents(answer):
-    """That is the PSNR of the other face of the course, the admiral, from 614 of her 12,288 numbers."""
-    x, glow = face("admiral"), load_model("glow")
-    z = call(answer, x)
-    tensor_like(z, x.flatten(1), "z")
-    used = int((z != 0).sum())
-    expect(used <= 614, f"at most 614 of the numbers may differ from zero; there are {used}.")
-    with torch.no_grad():
-        return psnr(glow.decode(z.detach().float()).clamp(0, 1), x).item()
-
-
-@exercise
-def check_constant_volume(answer):
-    """Right: the logarithms of the scales add up to zero for every image, and they still depend on the image."""
-    h = 3 * normal(3, 6, 4, 5)
-    log_s = call(answer, h)
-    tensor_like(log_s, h, "log s")
-    log_s = log_s.detach()
-    expect(log_s.abs().max() > 1e-9, "that is the additive coupling, s = 1: the scales should depend on h.")
-    total = log_s.sum((1, 2, 3))
-    over_all = (
-        "take the mean within each image, never over the batch: what an image's code is must not depend on others."
-    )
-    expect(abs(total.sum()) > 1e-6 or total.abs().max() < 1e-6, over_all)
-    expect(
-        total.abs().max() < 1e-6, f"log|det| is the sum of log s over channels and pixels: here {total[0]:.3g}, not 0."
-    )
-    alone = call(answer, h[:1])
-    expect(torch.allclose(alone.detach(), log_s[:1]), over_all)
-    expect(
-        not torch.allclose(log_s[:1], log_s[1:2]), "the scales should depend on h: here each image has the same ones."
-    )
-    wild = call(answer, 100 * h).detach().abs().max().item()
-    expect(
-        wild < math.log(100), f"for large h a scale becomes e^{wild:.0f}: start from the bounded logarithm, not from h."
-    )
-
-
-@exercise
-def check_most_likely_sister(answer):
-    """Right: with a constant volume, log p = −½‖E(x)‖² + const, and D(0) is the one image with ‖E(x)‖ = 0."""
-    hints = {
-        "constant": "what made the grey square so likely was its volume; here all images have the same.",
-        "face": "write down log p(x) when log|det J_E| is a constant: which x maximizes it?",
-        "sample": "a sample has ‖z‖² ≈ d. Is there an image with a shorter latent?",
-        "moon": "write down log p(x) when log|det J_E| is a constant: which x maximizes it?",
-        "noise": "noise is as unlike the training data as can be: its latent is long.",
-    }
-    chosen(answer, "centre", hints)
