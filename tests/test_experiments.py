@@ -63,6 +63,15 @@ def test_tuning_climbs_to_the_best_of_the_grid(experiment, monkeypatch):
     assert lam == GRID[peak] and len(calls) == len(set(calls)) == len(scores) < len(GRID)
 
 
+def test_where_lambda_plays_no_role_it_stays_inside_the_grid(experiment, monkeypatch):
+    def estimate(self, task, method, sigma, lam, images, first_seed):
+        return images + 0.01 + 1e-8 * GRID.index(lam), None, 0.0  # better by less than 0.001 dB, the smaller λ is
+
+    monkeypatch.setattr(Experiment, "estimate", estimate)
+    lam, scores = experiment.tune("deblurring", "tv", 0.05)
+    assert 0.1 < lam / METHODS["tv"].start(0.05) < 10 and len(scores) <= 5
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_gives_a_cell(experiment, method, monkeypatch):
     monkeypatch.setattr(experiments, "make_task", small_task)

@@ -69,7 +69,9 @@ class Experiment:
         return torch.cat(found), None if objectives[0] is None else torch.cat(objectives), seconds
 
     def tune(self, task, method, sigma):
-        """(λ, {λ: PSNR}) by climbing `GRID` from the method's start until both neighbours are worse, on validation.
+        """(λ, {λ: PSNR}) by climbing `GRID` from the method's start until no neighbour is better, on validation.
+
+        PSNR counts to 0.001 dB: where λ plays no role, it stays inside the grid.
 
         Without validation images λ is the start. A method without λ has None.
         """
@@ -82,11 +84,11 @@ class Experiment:
 
         def score(i):
             found, _, _ = self.estimate(task, method, sigma, GRID[i], self.validation, 1_000_000)
-            scores[i] = psnr(found, self.validation).mean().item()
+            scores[i] = round(psnr(found, self.validation).mean().item(), 3)
             return scores[i]
 
         best = climb(GRID, wanted, score)
-        return GRID[best], {GRID[i]: round(scores[i], 3) for i in sorted(scores)}
+        return GRID[best], {GRID[i]: scores[i] for i in sorted(scores)}
 
     def measure(self, task, method, sigma):
         """The record of a cell of the score table, tuned and measured; without pictures."""
@@ -104,11 +106,11 @@ class Experiment:
 
 def climb(grid, start, score, strides=(2, 1)):
     """The index of the value of a grid of positive numbers whose score(index) is largest: from the value nearest to
-    `start`, with each stride in turn, until both neighbours are worse. No score is computed twice."""
+    `start`, with each stride in turn, until no neighbour is better. No score is computed twice."""
     best, score = min(range(len(grid)), key=lambda i: abs(math.log(grid[i] / start))), cache(score)
     for stride in strides:
         while True:
-            near = [i for i in (best - stride, best, best + stride) if 0 <= i < len(grid)]
+            near = [i for i in (best, best - stride, best + stride) if 0 <= i < len(grid)]
             climbed = max(near, key=score)
             if climbed == best:
                 break

@@ -190,8 +190,8 @@ METHODS = {
     "time_hqs": Method(run_time_hqs, lambda sigma: PNP_LAM, network="flow_in_time"),
     "time_analysis": Method(from_time_hqs(analysis), bayesian, network="flow_in_time"),
     "time_map": Method(from_time_hqs(map_estimate), bayesian, network="flow_in_time"),
-    "pigdm": Method(guided_by(pigdm, t0=0.4, steps=20), network="flow_in_time"),
-    "diffpir": Method(guided_by(diffpir, "lam", t0=0.4, steps=20), lambda sigma: 1.0, network="flow_in_time"),
-    "pnp_flow": Method(guided_by(pnp_flow), network="flow_in_time"),
-    "dps": Method(guided_by(dps, "zeta"), lambda sigma: 1.0, network="flow_in_time"),
+    "pigdm": Method(guided_by(pigdm, t0=0.7, steps=20), network="flow_in_time"),
+    "diffpir": Method(guided_by(diffpir, "lam", zeta=1, t0=0.4, steps=20), lambda sigma: 1.0, network="flow_in_time"),
+    "pnp_flow": Method(guided_by(pnp_flow, decay=0.3, t0=0.6, steps=40), network="flow_in_time"),
+    "dps": Method(guided_by(dps, "zeta", t0=0.4, steps=30), lambda sigma: 2.0, network="flow_in_time"),
 }
