@@ -31,6 +31,7 @@ COLORS = {
     "recommended": "#CC79A7",
     "recommended_bounded": "#8E5573",
     "srcnn": "#999999",
+    "time_hqs": "#5E3C99",
     "synthesis": "#0072B2",
     "synthesis_bounded": "#5A94BA",
     "truth": "#000000",

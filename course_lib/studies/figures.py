@@ -21,7 +21,7 @@ from course_lib.plots import Schematic, as_array, color_of, use_style
 from course_lib.studies import PACKAGE
 from course_lib.studies.experiments import SIGMA, untuned_experiment
 from course_lib.studies.scores import PUBLISHED, tuned_lams
-from course_lib.studies.store import read_table
+from course_lib.studies.store import FACE_CELLS, read_table
 
 GALLERY = {"tv": "total variation", "synthesis_lbfgs": "synthesis", "analysis_from_tv": "analysis"}
 GALLERY["recommended"] = "recommended"
@@ -107,25 +107,23 @@ def draw_gallery(found):
     return figure
 
 
-SHOWN = {name: name for name in ("tv", "pnp", "recommended")}
+SHOWN = {"tv": "tv", "pnp": "plug and play", "time_hqs": "plug and play, flow in time", "recommended": "recommended"}
 SHOWN |= {"synthesis_lbfgs": "synthesis", "analysis_lbfgs": "analysis, from D(0)"}
 SHOWN |= {"analysis_from_tv": "analysis, from TV", "analysis_lbfgs_bounded": "analysis from D(0), bounded flow"}
 """The methods of the picture of the scores, by their names in the table, and what they are called there."""
 
 
-def draw_scores(scores, methods=tuple(SHOWN)):
-    """Mean PSNR of each task and method, ± a standard deviation over the faces, beside slide 25's. Returns a figure.
-
-    `scores` is `read_table("scores")`.
-    """
-    here = scores[scores["sigma"] == SIGMA].pivot(index="task", columns="method")
-    means, spreads = (here[column].reindex(index=TASKS, columns=methods) for column in ("psnr_mean", "psnr_std"))
+def draw_scores(store=FACE_CELLS, methods=tuple(SHOWN)):
+    """Mean PSNR of each task and method, ± a standard deviation over the test faces that all methods have restored,
+    beside slide 25's. Returns a figure. `store` has the cells of the score table."""
+    faces = {name: [store.read(task, name, SIGMA)["psnr"] for task in TASKS] for name in methods}
+    count = min(len(scores) for rows in faces.values() for scores in rows)
     figure, axis = plt.subplots(figsize=(11, 3.9), layout="constrained")
     names, at = [*methods, "published synthesis", "published analysis"], np.arange(len(TASKS))
     for i, name in enumerate(names):
         kind = name.removeprefix("published ")
         if kind == name:
-            mean, std = means[name], spreads[name]
+            mean, std = zip(*((np.mean(row[:count]), np.std(row[:count])) for row in faces[name]), strict=True)
         else:
             mean, std = zip(*(PUBLISHED[task][kind][:2] for task in TASKS), strict=True)
         style = {"fmt": "s" if kind == "analysis_from_tv" else "o"} if kind == name else {"fmt": "D", "mfc": "white"}
@@ -135,7 +133,7 @@ def draw_scores(scores, methods=tuple(SHOWN)):
     axis.set_xticks(at[:-1] + 0.5, minor=True)
     axis.grid(False, axis="x")
     axis.grid(True, axis="x", which="minor")
-    axis.set(ylabel="PSNR in dB", title=f"faces 64×64, σ = {SIGMA:g}; hollow: published, σ not stated")
+    axis.set(ylabel="PSNR in dB", title=f"{count} faces, σ = {SIGMA:g}; hollow: published, 50 faces, σ not stated")
     axis.legend(ncols=3, fontsize=9, loc="upper left")
     plt.close(figure)
     return figure
@@ -239,7 +237,7 @@ def write_figures(out, folder, device="cpu", names=NAMES):
     use_style()
     draw = {
         "gallery": lambda: draw_gallery(reconstruct(untuned_experiment(face(), device=device))),
-        "scores": lambda: draw_scores(read_table("scores")),
+        "scores": draw_scores,
         "map": lambda: draw_map(titles(folder)),
         "rooms": lambda: draw_rooms(imports()),
     }
