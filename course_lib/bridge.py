@@ -1,4 +1,4 @@
-"""A bridge to deepinv (Tachella et al. 2025, arXiv 2505.20160), whose objects do the same work under other names:
+"""A bridge to deepinv (Tachella et al. 2025, doi:10.21105/joss.08923), whose objects do the same under other names:
 
     here                            deepinv                                  to deepinv, and from deepinv
     A(x), A.T(y), A.prox(v, y, ρ)   A(x), A_adjoint(y), prox_l2(v, y, 1/ρ)   `CoursePhysics`, `DeepinvOperator`

@@ -1,5 +1,8 @@
 """The bridge to deepinv: equal values in both directions, and their algorithms at the course's own answers."""
 
+import re
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -335,3 +338,18 @@ def test_samplers_of_deepinv_sample_the_posterior_of_a_flow(name):
 def test_what_the_bridge_does_not_take(named, call):
     with pytest.raises(ValueError, match=f"^{named}: expected"):
         call()
+
+
+def test_the_page_prints_what_it_says(capsys):
+    page = (Path(__file__).parents[1] / "docs" / "deepinv.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```\n\n<!-- output -->\n```\n(.*?)```", page, re.DOTALL)
+    assert len(blocks) == page.count("```python") == 3
+    names, number = {}, r"\d+\.\d"
+    for code, said in blocks:
+        exec(code, names)
+        printed = capsys.readouterr().out
+        assert re.sub(number, "#", printed) == re.sub(number, "#", said)
+        # Other processors round otherwise, and a descent takes the difference along.
+        assert [float(n) for n in re.findall(number, printed)] == pytest.approx(
+            [float(n) for n in re.findall(number, said)], abs=0.15
+        )

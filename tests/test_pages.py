@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from course_lib.data import TASKS
+from course_lib.studies.store import read_table
 from course_lib.tools.links import repository, tag
 
 ROOT = Path(__file__).parents[1]
@@ -74,6 +76,16 @@ def test_every_page_in_the_contents_exists_and_is_built():
         (found,) = [path for path in page.parent.glob(f"{page.name}.*") if path.suffix in (".md", ".ipynb")]
         name = found.relative_to(ROOT).as_posix()
         assert any(fnmatch(name, pattern) for pattern in conf.include_patterns), name
+
+
+def test_the_table_beside_deepinv_is_that_of_its_file():
+    page = (ROOT / "docs" / "deepinv.md").read_text(encoding="utf-8")
+    found = {}
+    for row in read_table("deepinv").itertuples():
+        found.setdefault((row.algorithm, row.of), {})[row.task] = f"{row.psnr:.2f}"
+    for (algorithm, of), psnrs in found.items():
+        cells = " | ".join(psnrs.get(task, "") for task in TASKS)
+        assert f"| {algorithm} | {of} | {cells} |" in page
 
 
 def test_the_tools_of_the_pages_are_declared_and_pinned():

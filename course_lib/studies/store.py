@@ -22,6 +22,7 @@ WRITTEN_BY = {
     "classroom": "python tests/benchmarks/classroom.py",
     "conformal": "python -m course_lib conformal",
     "coverage": "python -m course_lib coverage",
+    "deepinv": "python tests/benchmarks/bridge.py",
     "lambda_sweep": "python -m course_lib sweeps",
     "memorization": "python -m course_lib memorization",
     "mutation": "python tests/benchmarks/mutants.py",
