@@ -70,7 +70,7 @@ CASES = {
             (red(lambda c, s: c**2), "true posterior mean"),
             (lambda y, m, c, s, sigma: m + c**2 / (c**2 + s**2) * (red()(y, m, c, s, sigma) - m), "f of the answer"),
             (lambda y, m, c, s, sigma: m + c**2 / (c**2 + s**2) * (y - m), "denoiser alone"),
-            (red(lambda c, s: c**2 - s**2), "its own"),
+            (red(lambda c, s: c**2 - s**2), "whose variances add"),
             (lambda y, m, c, s, sigma: red()(y, m, c, s, sigma / s), "cancel"),
             (red(lambda c, s: (c + s) ** 2), "variances add"),
             (red(lambda c, s: 1.0), "Put it into"),

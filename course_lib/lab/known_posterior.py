@@ -79,7 +79,7 @@ def against(samples, exact, directions=50, seed=0):
     return found | {f"{100 * q:.0f} %": probability_inside(samples, exact, q).mean().item() for q in (0.5, 0.9)}
 
 
-def show_clouds(clouds, exact, box=(-2.0, 2.0, -2.0, 2.0), columns=4, count=400, size=2.1):
+def show_clouds(clouds, exact, box=(-2.4, 2.0, -2.2, 2.2), columns=4, count=400, size=2.1):
     """A figure with a panel for each cloud {title: points [S, 1, 1, 2]}, over lines of equal density of `exact`, a
     `GaussianMixture`, or one for each panel, {title: mixture}."""
     rows = -(-len(clouds) // columns)

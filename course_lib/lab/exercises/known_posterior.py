@@ -60,7 +60,7 @@ def check_red_prior(answer):
         "that is the true posterior mean, which RED finds for s → 0 only: what is x − f(x, s) for your f?": mean(c**2),
         "that is the denoised image, f of the answer.": m + c**2 / (c**2 + s**2) * (mean(c**2 + s**2) - m),
         "that is f(y, s): the denoiser alone.": m + c**2 / (c**2 + s**2) * (y - m),
-        "that is the denoiser for the noise in y, which is the true posterior mean's own.": mean(c**2 - s**2),
+        "the denoiser has seen images with noise, whose variances add: s² has the wrong sign.": mean(c**2 - s**2),
         "λ = σ²/s²: s² must cancel once.": [
             m + (c**2 + s**2) / (c**2 + s**2 + sigma**2 / s**2) * (y - m),
             m + (c**2 + s**2) / (c**2 + s**2 + sigma**2 * s**2) * (y - m),
@@ -113,6 +113,10 @@ class Budgeted:
         self.left -= len(x)
         expect(self.left >= 0, "more evaluations than the budget allows.")
         return getattr(self.model, name)(x, level)
+
+    def parameters(self):
+        """Those of the model: by these a method knows its dtype."""
+        return self.model.parameters()
 
     def denoise(self, y, sigma):
         """E[x | x + σ n = y]."""
