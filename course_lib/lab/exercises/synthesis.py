@@ -116,7 +116,7 @@ def check_stop(answer):
     compare(value.double(), right, wrong, "data <= level is True from when on? For each column, the first row.")
 
 
-@open_exercise(16.6, 17, 17.2, unit=" dB")
+@open_exercise(16.6, 17, 17.15, unit=" dB")
 def check_few_pixels(answer):
     """That is the mean PSNR of four problems: the admiral and the astronaut, as they are and mirrored, new masks."""
     faces = torch.cat([face("admiral"), face("admiral").flip(3), face(), face().flip(3)])
