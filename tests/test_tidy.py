@@ -80,6 +80,15 @@ def test_a_picture_is_made_smaller_once():
     assert len(once) > LARGE and smaller(once) == once
 
 
+def test_greys_stay_what_they_are():
+    array = np.asarray(Image.open(io.BytesIO(png(200))).convert("L").convert("RGBA"))
+    buffer = io.BytesIO()
+    Image.fromarray(array).save(buffer, "PNG")
+    once = smaller(buffer.getvalue())
+    assert len(once) < 0.8 * len(buffer.getvalue()) and smaller(once) == once
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(once)).convert("RGBA")), array)
+
+
 def test_a_picture_never_grows():
     buffer = io.BytesIO()
     Image.new("1", (50, 50)).save(buffer, "PNG", optimize=True)

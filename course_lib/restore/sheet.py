@@ -22,13 +22,13 @@ def draw_sheet(found):
         changed, title = 5 * (y - found.x), "5 × what was taken for noise"
     row, column, side = detail_at(changed)
     images = {"the picture, y": y, "the result": found.x, title: 0.5 + changed}
-    height = 3.6 * min(size[0] / size[1], 1.5)
+    height = 3.0 * min(size[0] / size[1], 1.5)
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(11, height + 5.4), layout="constrained")
-        axes = figure.subplots(2, 3, height_ratios=[height, 3.6])
+        figure = Figure(figsize=(9.2, height + 4.7), dpi=75, layout="constrained")
+        axes = figure.subplots(2, 3, height_ratios=[height, 3.0])
         for (whole, detail), (title, image) in zip(axes.T, images.items(), strict=True):
             whole.imshow(as_array(smaller(image)), vmin=0, vmax=1, extent=(0, size[1], size[0], 0))
-            whole.set_title(title)
+            whole.set_title(title, fontsize=10)
             detail.imshow(as_array(image[:, :, row : row + side, column : column + side]), vmin=0, vmax=1)
         frame = Rectangle((column, row), side, side, fill=False, edgecolor="#D55E00")
         axes[0, 1].add_patch(frame)

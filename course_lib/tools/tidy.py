@@ -15,12 +15,12 @@ import io
 from pathlib import Path
 
 import nbformat
-from PIL import Image
+from PIL import Image, ImageChops
 
 from course_lib.common import check, write_text
 
 LARGE = 90_000
-"""Bytes from which a picture is stored in 256 colours."""
+"""Bytes from which a picture is stored in 256 colours, or in greys."""
 
 COLLAPSED = ("solution", "claim", "schematic")
 """Tags of the cells whose source JupyterLab shows as a bar to be opened."""
@@ -41,12 +41,16 @@ def collapse(cell):
 
 
 def smaller(picture):
-    """A PNG [bytes] in 256 colours of its own, dithered: a third of the size, and hard to tell from the original. One
-    that has no more colours stays as it is: to choose them again would lose a little each time."""
+    """A PNG [bytes] of less size: one without colour as the same greys; any other in 256 colours of its own, dithered,
+    hard to tell from the original. One that has no more colours stays as it is: to choose them again would lose a
+    little each time."""
     image = Image.open(io.BytesIO(picture))
-    if image.mode == "P":
+    if image.mode in ("P", "L"):
         return picture
-    image = image.convert("RGB").quantize(256, dither=Image.Dither.FLOYDSTEINBERG)
+    image = image.convert("RGB")
+    grey = image.convert("L")
+    colourless = ImageChops.difference(image, grey.convert("RGB")).getbbox() is None
+    image = grey if colourless else image.quantize(256, dither=Image.Dither.FLOYDSTEINBERG)
     buffer = io.BytesIO()
     image.save(buffer, "PNG", optimize=True)
     return min(picture, buffer.getvalue(), key=len)
