@@ -18,7 +18,7 @@ def notebook(folder, name, source):
 
 @pytest.fixture
 def one(tmp_path):
-    """A folder with the recipe of `glow_bounded` alone, called `tiny`, and a notebook; and a page with words and no table."""
+    """A folder with the recipe of `glow_bounded` alone, called `tiny`; a notebook; a page with words and no table."""
     recipe = json.loads((FOLDER / "glow_bounded.json").read_text(encoding="utf-8")) | {"file": "tiny.safetensors"}
     written(recipe, tmp_path)
     (tmp_path / "tiny.safetensors").write_bytes(bytes(1_230_000))
