@@ -1,5 +1,7 @@
 """The way from noise to an image."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 
@@ -16,7 +18,7 @@ def test_it_leads_from_the_latent_to_the_decoded_image(scheme):
     z = torch.randn(2, flow.dim, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     found = flow_path.states(flow, z)
     assert len(found) == 4 and found[0][0] == 0 and found[-1][0] == 1
-    assert all(before < after for (before, _), (after, _) in zip(found[:-1], found[1:], strict=True))
+    assert all(before < after for (before, _), (after, _) in pairwise(found))
     torch.testing.assert_close(found[0][1].flatten(1), z)
     torch.testing.assert_close(found[-1][1], flow.decode(z))
 
