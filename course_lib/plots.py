@@ -22,18 +22,24 @@ COLORS = {
     "analysis_bounded": "#9C3D00",
     "bicubic": "#56B4E9",
     "biharmonic": "#7B6FD0",
+    "diffpir": "#5E3C99",
+    "dps": "#5E3C99",
     "flow_denoiser_pnp": "#005F46",
     "joint_map": "#8C510A",
     "map": "#009E73",
     "map_bounded": "#009E73",
+    "pigdm": "#5E3C99",
     "pnp": "#A69500",
+    "pnp_flow": "#5E3C99",
     "posterior_mean": "#8C510A",
     "recommended": "#CC79A7",
     "recommended_bounded": "#8E5573",
     "srcnn": "#999999",
-    "time_hqs": "#5E3C99",
     "synthesis": "#0072B2",
     "synthesis_bounded": "#5A94BA",
+    "time_analysis": "#5E3C99",
+    "time_hqs": "#5E3C99",
+    "time_map": "#5E3C99",
     "truth": "#000000",
     "tv": "#E69F00",
     "vae_analysis": "#8C510A",
@@ -41,7 +47,7 @@ COLORS = {
     "vdsr": "#666666",
 }
 """One colour a method, everywhere (Okabe & Ito's palette, its yellow darker, greys for regression networks,
-brown for the VAE; on the bounded flow paler or darker)."""
+brown for the VAE, violet for the flow in time; on the bounded flow paler or darker)."""
 
 STYLE = {
     "axes.grid": True,
