@@ -254,6 +254,7 @@ def test_the_other_priors_run(prior):
 def test_an_interrupted_run_goes_on(end, tmp_path, monkeypatch):
     if end is MemoryError:  # as a power cut: nobody has the time to keep anything
         monkeypatch.setattr(run, "EVERY", 0)
+        monkeypatch.setattr(run, "TIMES", 0)
     monkeypatch.setattr(priors, "TILE", 32)
     denoiser, calls = small_denoiser(), []
 

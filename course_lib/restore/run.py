@@ -17,8 +17,8 @@ from course_lib.restore import pictures, priors, problems, sheet
 LARGEST = 2**25
 """The most pixels of a result: what fits into the memory of a plain machine."""
 
-EVERY = 20
-"""Seconds of work that a power cut may cost."""
+EVERY, TIMES = 20, 20
+"""Seconds of work that a power cut may cost; or so many times what it takes to keep a large picture, if that is more."""
 
 
 @dataclass
@@ -127,7 +127,7 @@ def run(problem, prior, steps, part, disable):
             state = stage(state)
             done += 1
             began = time.monotonic()
-            if began - kept >= max(EVERY, 20 * cost):  # keeping a large picture takes a while, too
+            if began - kept >= max(EVERY, TIMES * cost):
                 keep()
                 kept = time.monotonic()
                 cost = kept - began
