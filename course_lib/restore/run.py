@@ -18,7 +18,7 @@ LARGEST = 2**25
 """The most pixels of a result: what fits into the memory of a plain machine."""
 
 EVERY, TIMES = 20, 20
-"""Seconds of work that a power cut may cost; or so many times what it takes to keep a large picture, if that is more."""
+"""Seconds of work that a power cut may cost, or so many times what it takes to keep a large picture, if it is more."""
 
 
 @dataclass
