@@ -33,6 +33,8 @@ WRITTEN_BY = {
     "scores": "python -m course_lib reproduce",
     "solver_costs": "python tests/benchmarks/run.py solvers",
     "starts": "python -m course_lib starts",
+    "time_jacobian": "python -m course_lib encoder",
+    "time_round_trip": "python -m course_lib encoder",
     "trial": "python -m course_lib trial",
     "tuning": "python -m course_lib reproduce",
 }
