@@ -492,7 +492,7 @@ COURSE = [
     ("studies.coverage.stretch", {"samples": torch.ones(9, 2), "truth": torch.ones(2)}, {"level": (0, 1, NAN)}),
     (
         "studies.coverage.conformal_factor",
-        {"stretches": torch.ones(9, 2)},
+        {"stretches": torch.ones(9, 2), "level": 0.5},
         {"stretches": (torch.ones(9), torch.ones(9, 0)), "level": (0, 0.95, 1, NAN)},
     ),
     (
