@@ -41,6 +41,7 @@ CONFORMAL_COLUMNS = (
     "faces",
     "level",
     "calibration",
+    "calibration_std",
     "images",
     "factor",
     "coverage_before",
@@ -52,7 +53,8 @@ CONFORMAL_COLUMNS = (
     "rhat",
 )
 """Of the intervals as they are, and stretched by `factor`: coverage and width are means over the `images`, `_std` the
-standard deviation of the coverage from image to image. `calibration`: how many validation faces decided the factor."""
+standard deviation of the coverage from image to image. `calibration`: how many validation faces decided the factor; the
+coverage of their own stretched intervals differs by `calibration_std` from one to the next."""
 
 TUNED = 8
 """How many validation faces, the first ones, other studies have tuned on: they calibrate nothing."""
@@ -203,6 +205,7 @@ def conformal_rows(records):
                 continue  # so few faces can promise no such share
             row = {"faces": group, "level": level, "calibration": len(held), "images": len(part["width"])}
             row["factor"] = conformal_factor(held[:, i], level)
+            row["calibration_std"] = (held[:, i] <= row["factor"]).double().mean(1).std(correction=0).item()
             for name, factor in (("coverage_before", 1.0), ("coverage", row["factor"])):
                 share = (part["stretch"][:, i] <= factor).double().mean(1)
                 row |= {name: share.mean().item(), f"{name}_std": share.std(correction=0).item()}
