@@ -3,11 +3,12 @@
 1. How exact is it? ‖D(E(x)) − x‖∞ of faces and photographs, for each scheme and number of steps: `time_round_trip.csv`.
 2. Is the missing Jacobian a danger? Analysis (4) is the MAP without −2λ log|det J_E|, and a flow in time has a Jacobian
    that depends on the image. Both start at the image of plug and play, with the flow's velocity as denoiser, with λ =
-   σ²/2 and the same number of evaluations: `time_jacobian.csv`.
+   σ²/2 and the same number of evaluations, few and many: `time_jacobian.csv`.
 """
 
 from pathlib import Path
 
+import pandas as pd
 import torch
 
 from course_lib.common import check_count
@@ -24,9 +25,9 @@ ROUND_TRIP_COLUMNS = ("images_of", "images", "scheme", "steps", "velocities", "m
 """`velocities` is what D and E take together, `mean` and `largest` are of ‖D(E(x)) − x‖∞ over the images, in float32;
 empty where a step has no inverse that is found."""
 
-JACOBIAN_COLUMNS = ("task", "face", "image", "psnr", "latent", "logdet")
-"""`image` is the true face, a start, or what a formulation makes of the last start; `latent` is ‖E(x)‖²/D, `logdet` is
-log|det J_E(x)|/D by Hutchinson's estimate, with the same probes for all."""
+JACOBIAN_COLUMNS = ("task", "face", "image", "evaluations", "psnr", "latent", "logdet")
+"""`image` is the true face, a start, or what a formulation makes of the last start in so many evaluations; `latent` is
+‖E(x)‖²/D, `logdet` is log|det J_E(x)|/D by Hutchinson's estimate, with the same probes for all."""
 
 STEPS = (8, 20, 50)
 """Numbers of steps of the round trip."""
@@ -36,9 +37,13 @@ PHOTOGRAPHS = ("cat", "text")
 
 JACOBIAN_TASKS = ("inpainting_random",)
 
-ENCODER_STEPS, EVALUATIONS, PROBES = 4, 10, 2
-"""Steps of the midpoint rule in E; evaluations of the objective by L-BFGS; probes of the log-determinant in the table
-(the descent has one)."""
+FORMULATIONS = {"analysis": analysis, "map": map_estimate}
+
+FEW, MANY, LONG = 10, 50, 8
+"""Evaluations of the objective by L-BFGS, few and many; on how many of the faces there are many."""
+
+ENCODER_STEPS, PROBES = 4, 2
+"""Steps of the midpoint rule in E; probes of the log-determinant in the table (the descent has one)."""
 
 
 def round_trip(model, x):
@@ -55,16 +60,16 @@ def round_trip(model, x):
     return error, len(calls)
 
 
-def from_plug_and_play(x, task, model):
+def from_plug_and_play(x, task, model, evaluations):
     """{image: [1, 3, 64, 64]} for one face x [1, 3, 64, 64]: itself, the starts, and what the formulations make of the
-    last of these."""
+    last of these in so many evaluations."""
     A = make_task(task, x.shape[-1])
     y = observe(x, A, SIGMA, [0])
     start = warm_start(y, A, SIGMA)
     options = {"start": PNP_START, "lam": PNP_LAM, "steps": PNP_STEPS}
     found = {"truth": x, "tv": start, "hqs": plug_and_play.hqs(y, A, model.denoise, SIGMA, start, **options).x}
-    options = {"optimizer": "lbfgs", "steps": EVALUATIONS}
-    for name, formulation in (("analysis", analysis), ("map", map_estimate)):
+    options = {"optimizer": "lbfgs", "steps": evaluations}
+    for name, formulation in FORMULATIONS.items():
         found[name] = formulation(y, A, model, bayesian(SIGMA), found["hqs"], **options).x
     return found
 
@@ -94,14 +99,15 @@ def measure_encoder(path, folder, cells="runs/encoder", count=20, name="flow_in_
     trips = [("round_trip", kind, scheme, n) for n in STEPS for scheme in SCHEMES for kind in images]
 
     def setup(*key):
-        return {"weights": weights, "photographs": list(PHOTOGRAPHS), "encoder": [ENCODER_STEPS, EVALUATIONS, PROBES]}
+        return {"weights": weights, "photographs": list(PHOTOGRAPHS), "encoder": [ENCODER_STEPS, PROBES]}
 
     def measure(kind, *key):
         if kind != "round_trip":
-            (number,) = key
+            number, evaluations = key
             x = faces[number - 1 : number]
-            found = from_plug_and_play(x, kind, model.discretize(ENCODER_STEPS))
-            return {"task": kind, "face": number, "rows": scores_of(found, x, model)}, None
+            found = from_plug_and_play(x, kind, model.discretize(ENCODER_STEPS), evaluations)
+            rows = scores_of(found, x, model)
+            return {"task": kind, "face": number, "evaluations": evaluations, "rows": rows}, None
         images_of, scheme, steps = key
         errors, velocities = round_trip(model.discretize(steps, scheme), images[images_of])
         record = {"images_of": images_of, "images": len(photographs), "scheme": scheme, "steps": steps}
@@ -112,14 +118,22 @@ def measure_encoder(path, folder, cells="runs/encoder", count=20, name="flow_in_
         return write_table(Path(path).with_name("time_round_trip.csv"), rows, ROUND_TRIP_COLUMNS)
 
     def write(records):
-        rows = [{"task": record["task"], "face": record["face"]} | row for record in records for row in record["rows"]]
+        rows = pd.DataFrame(row for record in records for row in with_key(record)).drop_duplicates()
         return write_table(path, rows, JACOBIAN_COLUMNS)
 
     store = Store(cells, "encoder")
-    keys = [(task, k) for task in JACOBIAN_TASKS for k in range(1, count + 1)]
+    lengths = [(k, FEW) for k in range(1, count + 1)] + [(k, MANY) for k in range(1, min(count, LONG) + 1)]
+    keys = [(task, *length) for task in JACOBIAN_TASKS for length in lengths]
     table = store.fill(keys, setup, measure, write)
     store.fill(trips, setup, measure, write_trips)
     return table
+
+
+def with_key(record):
+    """The rows that a cell gives; the true face and the starts took no evaluation."""
+    for row in record["rows"]:
+        evaluations = record["evaluations"] if row["image"] in FORMULATIONS else 0
+        yield {"task": record["task"], "face": record["face"], "evaluations": evaluations} | row
 
 
 def ends_of(errors):
