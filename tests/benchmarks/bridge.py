@@ -233,10 +233,9 @@ def as_markdown(rows):
             quality = " | ".join(f"{float(mine[task]['psnr']):.2f}" if task in mine else "" for task in data.TASKS)
             gradients = [float(row["gradients"]) for row in mine.values() if row["gradients"] != ""]
             count = f"{sum(gradients) / len(gradients):.0f}" if gradients else ""
-            seconds = sum(float(row["seconds"]) for row in mine.values()) / len(mine)
-            lines.append(
-                f"| {group if i == 0 else ''} | {algorithm} | {of} | {quality} | {count} | {seconds:.{seconds < 10:d}f} |"
-            )
+            mean = sum(float(row["seconds"]) for row in mine.values()) / len(mine)
+            seconds = f"{mean:.1f}" if mean < 10 else f"{mean:.0f}"
+            lines.append(f"| {group if i == 0 else ''} | {algorithm} | {of} | {quality} | {count} | {seconds} |")
     return "\n".join(lines)
 
 
