@@ -39,7 +39,7 @@ JACOBIAN_TASKS = ("inpainting_random",)
 
 FORMULATIONS = {"analysis": analysis, "map": map_estimate}
 
-FEW, MANY, LONG = 10, 50, 8
+FEW, MANY, LONG = 10, 50, 5
 """Evaluations of the objective by L-BFGS, few and many; on how many of the faces there are many."""
 
 ENCODER_STEPS, PROBES = 4, 2
