@@ -56,6 +56,13 @@ def test_its_parts_are_there(path):
     assert any("widgets.explore" in cell["source"] for cell in code)
 
 
+def test_sections_and_exercises_are_numbered_without_a_gap(path):
+    text = "\n".join(cell["source"] for cell in load(path)[0] if cell["cell_type"] == "markdown")
+    for heading in (r"^## (\d+)\. ", r"^#+ Exercise (\d+)"):
+        found = [int(number) for number in re.findall(heading, text, re.MULTILINE)]
+        assert found == list(range(1, len(found) + 1)) and len(found) > 1, heading
+
+
 def test_each_exercise_has_its_solution_and_check(path):
     _, code = load(path)
     solutions = [cell for cell in code if "solution" in tags(cell)]
