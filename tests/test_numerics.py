@@ -94,7 +94,7 @@ def network_of(method, flow, vae):
     """A small model of the kind that a method is given."""
     torch.manual_seed(0)
     kinds = {"srcnn": SRCNN(widths=(4, 4)), "vdsr": VDSR(width=4, depth=3), "dncnn": DnCNN(width=4, depth=3)}
-    kinds |= {"vae": vae, "vae_jpmap": vae}
+    kinds |= {"vae": vae, "vae_jpmap": vae, "flow_in_time": FlowInTime(8, widths=(4, 4), depth=1).freeze()}
     return kinds.get(methods.METHODS[method].network, flow)
 
 
@@ -103,7 +103,7 @@ def test_every_method_of_the_table(method, flow, vae, monkeypatch):
     monkeypatch.setattr(methods, "load_model", lambda name, device="cpu": flow)
     about, model = methods.METHODS[method], network_of(method, flow, vae)
     A, x = TASKS[about.tasks[-1]], strange_images()
-    if method in ("pnp", "flow_denoiser_pnp"):  # λ is one number there
+    if method in ("pnp", "flow_denoiser_pnp", "time_hqs", "diffpir", "dps"):  # λ is one number there
         pairs, runs = x, [(LAMS[k], x) for k in range(0, 9, 4)]
     elif about.start is None:
         pairs, runs = x, [(None, x)]
