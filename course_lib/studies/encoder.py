@@ -35,11 +35,11 @@ STEPS = (8, 20, 50)
 PHOTOGRAPHS = ("cat", "text")
 """What makes the round trip beside as many faces."""
 
-JACOBIAN_TASKS = ("inpainting_random",)
+JACOBIAN_TASKS = ("inpainting_random", "deblurring", "inpainting_square")
 
 FORMULATIONS = {"analysis": analysis, "map": map_estimate}
 
-FEW, MANY, LONG = 10, 50, 5
+FEW, MANY, LONG = 10, 50, 10
 """Evaluations of the objective by L-BFGS, few and many; on how many of the faces there are many."""
 
 ENCODER_STEPS, PROBES = 4, 2
