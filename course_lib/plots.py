@@ -39,7 +39,6 @@ COLORS = {
     "synthesis_bounded": "#5A94BA",
     "time_analysis": "#5E3C99",
     "time_hqs": "#5E3C99",
-    "time_map": "#5E3C99",
     "truth": "#000000",
     "tv": "#E69F00",
     "vae_analysis": "#8C510A",

@@ -68,20 +68,24 @@ SHORT = {"method": "hmc", "chains": 2, "burn": 40, "steps": 120, "thin": 1}
 """The chains of the conformal study. A calibration needs no perfect sampler: it repairs that error with the others."""
 
 
-def coverage(samples, truth, level):
-    """The share of the values `truth` [N] inside the central intervals of `level` of their `samples` [S, N]."""
+def central_interval(samples, level):
+    """(low, median, high), [N] each: the interval that holds the share `level` of the samples [S, N], with equal tails
+    on both sides."""
     check_number("level", level, positive=True)
     check(level < 1, "level", "a share below 1", level)
-    low, high = samples.quantile((1 - level) / 2, 0), samples.quantile((1 + level) / 2, 0)
+    return samples.quantile(samples.new_tensor([(1 - level) / 2, 0.5, (1 + level) / 2]), 0)
+
+
+def coverage(samples, truth, level):
+    """The share of the values `truth` [N] inside the central intervals of `level` of their `samples` [S, N]."""
+    low, _, high = central_interval(samples, level)
     return ((truth >= low) & (truth <= high)).double().mean().item()
 
 
 def stretch(samples, truth, level):
     """(s, width), [N] both, of values `truth` [N] with the samples [S, N]: by which factor s their central interval of
     `level` must be stretched about its median to reach them, and how wide it is. The truth is inside where s <= 1."""
-    check_number("level", level, positive=True)
-    check(level < 1, "level", "a share below 1", level)
-    low, middle, high = samples.quantile(samples.new_tensor([(1 - level) / 2, 0.5, (1 + level) / 2]), 0)
+    low, middle, high = central_interval(samples, level)
     return torch.maximum((truth - middle) / (high - middle), (middle - truth) / (middle - low)), high - low
 
 

@@ -140,15 +140,10 @@ def run_time_hqs(y, A, model, lam, sigma):
     return run_plug_and_play(y, A, model.denoise, lam, sigma)
 
 
-def from_time_hqs(estimate):
-    """What a `Method` of a flow in time runs: `analysis` or `map_estimate` from the image of `run_time_hqs`, by ten
-    evaluations of L-BFGS, with ten velocities to an encoder."""
-
-    def run(y, A, model, lam, sigma):
-        x0, _ = run_time_hqs(y, A, model, PNP_LAM, sigma)
-        return image_and_objective(estimate(y, A, model.discretize(5), lam, x0, optimizer="lbfgs", steps=10))
-
-    return run
+def run_time_analysis(y, A, model, lam, sigma):
+    """Analysis from the image of `run_time_hqs`, by ten evaluations of L-BFGS, with ten velocities to an encoder."""
+    x0, _ = run_time_hqs(y, A, model, PNP_LAM, sigma)
+    return image_and_objective(analysis(y, A, model.discretize(5), lam, x0, optimizer="lbfgs", steps=10))
 
 
 def guided_by(method, name=None, **options):
@@ -188,8 +183,7 @@ METHODS = {
     "analysis_bounded": minimizing(analysis, descent, "glow_bounded"),
     # The flow in time, whose velocity is a denoiser, and whose encoder is an equation.
     "time_hqs": Method(run_time_hqs, lambda sigma: PNP_LAM, network="flow_in_time"),
-    "time_analysis": Method(from_time_hqs(analysis), bayesian, network="flow_in_time"),
-    "time_map": Method(from_time_hqs(map_estimate), bayesian, network="flow_in_time"),
+    "time_analysis": Method(run_time_analysis, bayesian, network="flow_in_time"),
     "pigdm": Method(guided_by(pigdm, t0=0.7, steps=20), network="flow_in_time"),
     "diffpir": Method(guided_by(diffpir, "lam", zeta=1, t0=0.4, steps=20), lambda sigma: 1.0, network="flow_in_time"),
     "pnp_flow": Method(guided_by(pnp_flow, decay=0.3, t0=0.6, steps=40), network="flow_in_time"),
