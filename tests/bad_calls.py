@@ -300,6 +300,7 @@ RECONSTRUCTION = [
         thin=COUNT,
         leaps=COUNT,
         method=CHOICE,
+        step=(0.1,),  # of MALA, which finds its own
         seeds=([1],),
         eta=(0, -1),
         reference=((Z[:1], None),),

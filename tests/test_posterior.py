@@ -73,6 +73,34 @@ def test_samples_have_the_moments_of_the_posterior(y, method, informed):
         assert (found.acceptance - TARGETS[method]).abs().max() < 0.12
 
 
+@pytest.mark.parametrize("tau", [0.05, 0.6])
+@pytest.mark.parametrize("informed", [True, False])
+def test_ula_has_the_bias_of_its_step(y, tau, informed):
+    """Σ = (H (I − τH/2))⁻¹ in the units of the reference: in its own units every width is 1/√(1 − τ/2) times too large,
+    in those of the prior τ counts in units of 2 over the largest eigenvalue of H."""
+    mean, C, x, _ = closed_form(y)
+    L, eye = laplace(mean, y, A, MODEL, SIGMA) if informed else torch.eye(3).to(y).expand(2, 3, 3), torch.eye(3).to(y)
+    H = L[0].mT @ torch.linalg.solve(C, L[0])
+    tau = tau if informed else tau * 2 / torch.linalg.eigvalsh(H).max().item()
+    biased = L[0] @ torch.linalg.inv(H @ (eye - tau / 2 * H)) @ L[0].mT
+    options = dict(method="ula", step=tau, chains=200, burn=300, steps=900, thin=3, seeds=3)
+    found = sample_posterior(y, A, MODEL, SIGMA, reference=(mean, L if informed else None), **options)
+    assert (found.acceptance == 1).all() and torch.allclose(found.step, torch.tensor(tau).to(y))
+    covariance = torch.cov(found.samples[:, :, 0].flatten(0, 1).mT)
+    torch.testing.assert_close(covariance, biased, rtol=0, atol=0.04 * biased.diagonal().max().item())
+    torch.testing.assert_close(found.mean, x, rtol=0, atol=0.1 * found.std.max().item())
+    if tau == 0.6:
+        torch.testing.assert_close(biased, C / (1 - tau / 2))
+
+
+def test_ula_beyond_its_largest_step_runs_away(y):
+    mean, _, _, _ = closed_form(y)
+    reference = mean, laplace(mean, y, A, MODEL, SIGMA)
+    options = dict(method="ula", chains=4, burn=0, steps=300, thin=1, reference=reference)
+    sizes = [sample_posterior(y, A, MODEL, SIGMA, step=tau, **options).samples.abs().max() for tau in (1.8, 2.2)]
+    assert sizes[0] < 20 and sizes[1] > 1e6
+
+
 def test_a_good_reference_is_worth_many_samples(y):
     mean, _, _, _ = closed_form(y)
     options = dict(method="pcn", steps=2000, burn=500, thin=1)
@@ -107,9 +135,10 @@ def test_a_leapfrog_step_varies_by_three_tenths(y, u):
 
 
 @pytest.mark.parametrize("eta", [None, ETA])
-@pytest.mark.parametrize("method", ["mala", "hmc"])
+@pytest.mark.parametrize("method", ["mala", "hmc", "ula"])
 def test_an_image_alone_has_the_samples_that_it_has_in_a_batch(y, eta, method):
     options = dict(steps=40, burn=10, thin=10, chains=3, eta=eta, method=method)
+    options |= {"step": 0.01} if method == "ula" else {}
     together = sample_posterior(y, A, MODEL, SIGMA, seeds=[5, 9], **options)
     alone = sample_posterior(y[1:], A, MODEL, SIGMA, seeds=[9], **options)
     torch.testing.assert_close(together.samples[:, :, 1:], alone.samples)

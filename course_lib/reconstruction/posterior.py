@@ -13,6 +13,12 @@ All samplers use a reference Gaussian N(m, C), C = L Lᵀ, by default the prior 
 
 with ξ ~ N(0, I), each followed by the accept-reject step that makes p(z | y) exact.
 
+    ULA    the proposal of MALA, never refused: Langevin's equation dz = −C ∇U dt + √2 L dW, by Euler's steps
+
+ULA is biased by its step. Where p(z | y) = N(μ, P⁻¹), u = L⁻¹(z − μ) follows u' = (I − τH) u + √(2τ) ξ with H = LᵀPL,
+whose covariance Σ settles where Σ = (I − τH) Σ (I − τH) + 2τ I: at Σ = (H (I − τH/2))⁻¹ instead of H⁻¹, if τ is
+less than 2 over the largest eigenvalue h of H; with more it grows without end. A width is too large by 1/√(1 − τh/2).
+
 A VAE's image is not D(z) but x ~ N(D(z), ηI). Then y given z is N(A D(z), σ²I + ηAAᵀ), and x given z and y is Gaussian
 too, with the mean argmin_x ‖A x − y‖²/(2σ²) + ‖x − D(z)‖²/(2η), which is `A.prox`. The argument `eta` asks for it.
 """
@@ -34,8 +40,9 @@ from course_lib.common import (
 )
 from course_lib.reconstruction.base import check_problem, data_term, origin
 
-TARGETS = {"pcn": 0.3, "mala": 0.57, "hmc": 0.65}
-"""The acceptance that the burn-in steers to (Roberts & Rosenthal 1998 for MALA, Beskos et al. 2013 for HMC)."""
+TARGETS = {"pcn": 0.3, "mala": 0.57, "hmc": 0.65, "ula": 1.0}
+"""The acceptance that the burn-in steers to (Roberts & Rosenthal 1998 for MALA, Beskos et al. 2013 for HMC). ULA has it
+from the start, so that its step stays."""
 
 STARTS = {"pcn": 0.3, "mala": 0.5, "hmc": 0.5}
 """The step with which the burn-in starts."""
@@ -98,14 +105,14 @@ def laplace(z, y, A, model, sigma, eta=None):
 class Chains:
     """`chains` runs for each of B images, at z [chains, B, D], with a step size for each image, and their proposals."""
 
-    def __init__(self, problem, z0, reference, method, chains, seeds, leaps):
+    def __init__(self, problem, z0, reference, method, chains, seeds, leaps, step=None):
         y, self.A, self.model, sigma, self.eta = problem
         self.y, self.sigma = y.repeat(chains, 1, 1, 1), sigma.repeat(chains)
         self.m, self.L = reference
         self.method, self.chains, self.leaps = method, chains, leaps
         self.generators = [as_generator(seed, z0.device) for seed in seeds]
         self.z = z0 + self.colour(self.noise(z0.shape[1]))
-        self.log_step = torch.full_like(z0[:, 0], math.log(STARTS[method]))
+        self.log_step = torch.full_like(z0[:, 0], math.log(step or STARTS[method]))
         self.U, self.g = self.evaluate(self.z)
         self.accepted = torch.zeros_like(self.log_step)
 
@@ -164,6 +171,9 @@ class Chains:
             return self.crank_nicolson(step, xi)
         if self.method == "mala":
             return self.leapfrog((2 * step).sqrt(), xi)
+        if self.method == "ula":
+            z, U, g, _ = self.leapfrog((2 * step).sqrt(), xi)
+            return z, U, g, torch.zeros_like(U)
         return self.leapfrog(step * (0.7 + 0.6 * self.uniform()[..., None]), xi)
 
     def crank_nicolson(self, beta, xi):
@@ -205,6 +215,7 @@ def sample_posterior(
     *,
     eta=None,
     method="mala",
+    step=None,
     leaps=5,
     chains=4,
     steps=1000,
@@ -213,7 +224,7 @@ def sample_posterior(
     seeds=0,
     disable=True,
 ):
-    """Samples of p(z | y) by pCN, MALA or HMC, and the mean and standard deviation of x given y.
+    """Samples of p(z | y) by pCN, MALA or HMC, or with a bias by ULA; the mean and standard deviation of x given y.
 
     Args:
         y, A, model: observations [B, ...], their operator, and a model with `decode` and `dim`.
@@ -221,11 +232,14 @@ def sample_posterior(
         z0: starts [B, D], around which the chains spread as the reference does; by default its mean.
         eta: η > 0 of p(x|z) = N(D(z), ηI), for a VAE; by default x = D(z). It takes an A with a `prox`.
         reference: (m, L) of the Gaussian N(m, L Lᵀ), [B, D] and [B, D, D] or None for L = I; by default the prior.
-        leaps: leapfrog steps of HMC, a gradient each, to one proposal; pCN and MALA have one.
+        step: τ > 0 of ULA, and only of ULA: the others find their step in the burn-in, by what is refused.
+        leaps: leapfrog steps of HMC, a gradient each, to one proposal; the others have one.
         chains: at least 2. steps: kept after `burn` others, in which the step size adapts. thin: of `samples`.
         seeds: one for each image, or the first of them.
     """
     check(method in TARGETS, "method", f"one of {sorted(TARGETS)}", repr(method))
+    check((step is not None) == (method == "ula"), "step", "τ for ULA, and None for the others", step)
+    check_number("step", 1.0 if step is None else step, positive=True)
     counts = {"chains": (chains, 2), "steps": (steps, 4), "burn": (burn, 0), "thin": (thin, 1), "leaps": (leaps, 1)}
     for name, (value, low) in counts.items():
         check_count(name, value, low)
@@ -242,7 +256,7 @@ def sample_posterior(
     square = (*zeros.shape, model.dim)
     check(L is None or L.shape == square, "reference", f"L of shape {list(square)}, or None", getattr(L, "shape", L))
     start, leaps = m if z0 is None else z0, leaps if method == "hmc" else 1
-    run = Chains((y, A, model, sigma, eta), start, (m, L), method, chains, seeds, leaps)
+    run = Chains((y, A, model, sigma, eta), start, (m, L), method, chains, seeds, leaps, step)
     kept, images, squares, count = [], 0.0, 0.0, 0
     for k in progress(range(burn + steps), desc=method, disable=disable):
         if k == burn:
