@@ -195,6 +195,15 @@ def test_a_posterior_that_excludes_a_component_drops_it():
     assert len(found.means) == 1 and found.weights.tolist() == [1.0]
 
 
+def test_a_weight_that_is_zero_in_the_dtype_of_the_model_is_no_component():
+    """A mean at a distance a from y has the weight exp(−a²/4): 4e-25 for 15, 3e-53 for 22, which is 0 in float32."""
+    for dtype, apart, components in ((torch.float32, 15.0, 2), (torch.float32, 22.0, 1), (torch.float64, 22.0, 2)):
+        means = torch.tensor([[[[0.0, 0.0]]], [[[apart, 0.0]]]], dtype=dtype)
+        model = GaussianMixture(means, torch.eye(2).expand(2, 2, 2))
+        found = model.posterior(torch.zeros(1, 1, 1, 2, dtype=dtype), Identity(), 1.0)
+        assert len(found.means) == components
+
+
 def test_posterior_in_float32_is_that_of_float64():
     model = mixture(2, (1, 4, 3))
     A = Mask(random_mask(4, 3, missing=0.5, generator=0))

@@ -177,7 +177,7 @@ class GaussianMixture(nn.Module):
         r = y.flatten().double() - m @ M.T
         log_n = torch.distributions.MultivariateNormal(torch.zeros_like(r), S).log_prob(r)
         weights = (self.weights.double().log() + log_n).softmax(0)
-        keep = weights > torch.finfo(weights.dtype).tiny  # a weight of 0 is no component
+        keep = weights > torch.finfo(self.means.dtype).tiny  # a weight of 0 is no component
         means = (m + (G @ r[:, :, None])[:, :, 0]).unflatten(1, self.means.shape[1:])
         return GaussianMixture(*(v[keep].to(self.means) for v in (means, (C + C.mT) / 2, weights)))
 
