@@ -5,6 +5,7 @@ import contextlib
 import importlib
 import io
 import re
+import symtable
 
 import nbformat
 import pytest
@@ -103,42 +104,58 @@ def test_a_student_gets_no_claim_and_each_schematic_with_its_picture(notebook):
     assert len(notebook.cells) == 6 and notebook.cells[-1].execution_count == 4, "the original is as it was"
 
 
-def loaded(node):
-    """The names that a piece of code uses."""
-    return {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+def scopes(table):
+    """A symbol table and those of the functions and comprehensions in it."""
+    return [table, *(scope for child in table.get_children() for scope in scopes(child))]
 
 
-def stops(notebook):
-    """Whether a cell of a student's notebook computes with the answer of an exercise that comes before it."""
-    answers = set()
-    for cell in student_version(notebook).cells:
-        if cell.cell_type != "code":
-            continue
-        mine = re.findall(r"\bmy_\w+", "\n".join(re.findall(r"exercises\.check_.*", cell.source)))
-        if answers & loaded(ast.parse(cell.source)) - set(mine):
-            return True
-        answers |= set(mine)
-    return False
+def names_in(cells):
+    """(what the cells define, what they use of the notebook's names); what is local to a function is neither."""
+    defined, used = set(), set()
+    for cell in cells:
+        top, *inner = scopes(symtable.symtable(cell.source, "cell", "exec"))
+        defined |= {name.get_name() for name in top.get_symbols() if name.is_assigned() or name.is_imported()}
+        used |= {name.get_name() for name in top.get_symbols() if name.is_referenced()}
+        used |= {name.get_name() for table in inner for name in table.get_symbols() if name.is_global()}
+    return defined, used
+
+
+def code_cells(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def answers_used(notebook):
+    """The answers with which a cell of the student's notebook computes, other than the cell that asks for them: what a
+    check takes, and what only a solution defines."""
+    cells = code_cells(student_version(notebook))
+    solved, _ = names_in(solution for _, solution in exercise_pairs(notebook))
+    given, _ = names_in(cells)
+    answers, found = solved - given, set()
+    for cell in cells:
+        mine = set(re.findall(r"\bmy_\w+", " ".join(re.findall(r"exercises\.check_.*", cell.source))))
+        found |= answers & names_in([cell])[1] - mine
+        answers |= mine
+    return found
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+def test_a_notebook_runs_to_its_end_with_every_exercise_blank(path):
+    """Where a later cell needs what an exercise asks for, it takes the course's own function."""
+    assert answers_used(nbformat.read(path, 4)) == set()
+
+
+def test_a_cell_that_needs_an_answer_is_found(notebook):
+    for line in ("plot(my_answer)", "plot(my_extra)"):  # of the stub's check; of the solution alone
+        later = new_notebook(cells=[*notebook.cells, new_code_cell(line)])
+        assert answers_used(later) == {line[5:-1]} and answers_used(notebook) == set()
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
 def test_no_other_cell_needs_what_a_claim_defines(path):
-    cells = [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
-    trees = {True: [], False: []}
-    for cell in cells:
-        trees[has_tag(cell, "claim")].append(ast.parse(cell.source))
-    names = {
-        kind: {
-            n.id for tree in group for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
-        }
-        for kind, group in trees.items()
-    }
-    assert not (names[True] - names[False]) & {name for tree in trees[False] for name in loaded(tree)}
-
-
-def test_teaching_names_the_notebooks_that_stop_at_a_blank():
-    (named,) = re.findall(r"^In ([\d, and]+) a later cell uses", (NOTEBOOKS / "TEACHING.md").read_text("utf-8"), re.M)
-    assert re.findall(r"\d\d", named) == [path.stem[:2] for path in PATHS if stops(nbformat.read(path, 4))]
+    cells = code_cells(nbformat.read(path, 4))
+    claimed, _ = names_in(cell for cell in cells if has_tag(cell, "claim"))
+    given, used = names_in(cell for cell in cells if not has_tag(cell, "claim"))
+    assert not (claimed - given) & used
 
 
 def test_an_answer_of_nbgrader_is_the_stub_with_the_solution_marked():

@@ -1,8 +1,8 @@
 """What the checks of the exercises are made of.
 
-A check prints one line and returns whether the answer is right. It never raises, whatever the answer does: a notebook
-stops at an unsolved exercise only where a later cell computes with the answer. A blank answer is `...` or None, or a
-function that returns one of them.
+A check prints one line and returns whether the answer is right. It never raises, whatever the answer does, and no later
+cell computes with an answer: a notebook runs to its end with every exercise blank. A blank answer is `...` or None, or
+a function that returns one of them.
 """
 
 import copy
