@@ -13,7 +13,7 @@ from course_lib.operators import Blur, gaussian_kernel
 
 @exercise
 def check_prior_abroad(answer):
-    """Right: in most of them. A face prior is, for the most part, a prior for images."""
+    """Right: in most of them. A prior of faces is a prior of images, too."""
     hints = {
         "none": "what did the flow learn first, long before eyes: that neighbouring pixels are alike, or that mouths"
         " are below noses? Which of the two holds abroad?",
