@@ -24,6 +24,10 @@ def red(variance=lambda c, s: c**2 + s**2):
     return answer
 
 
+def langevin():
+    return lambda h, tau: (h * (1 - tau * h / 2)) ** -0.5
+
+
 def factor(rank=lambda n, level: math.ceil((n + 1) * level)):
     return lambda scores, level: scores.sort().values[rank(len(scores), level) - 1]
 
@@ -74,6 +78,19 @@ CASES = {
             (lambda y, m, c, s, sigma: red()(y, m, c, s, sigma / s), "cancel"),
             (red(lambda c, s: (c + s) ** 2), "variances add"),
             (red(lambda c, s: 1.0), "Put it into"),
+        ],
+    ),
+    "check_langevin": (
+        langevin(),
+        [
+            (lambda h, tau: h**-0.5, "own width"),
+            (lambda h, tau: langevin()(h, tau) ** 2, "its root"),
+            (lambda h, tau: (2 * tau / (1 - (1 - tau * h))) ** 0.5, "square of the factor"),
+            (lambda h, tau: (tau / (1 - (1 - tau * h) ** 2)) ** 0.5, "the variance 2τ"),
+            (lambda h, tau: ((2 * tau) ** 0.5 / (1 - (1 - tau * h) ** 2)) ** 0.5, "the variance 2τ"),
+            (lambda h, tau: langevin()(h, -tau), "the square of τh"),
+            (lambda h, tau: langevin()(h, tau) * (1 - tau * h / 2), "wider than the posterior"),
+            (lambda h, tau: 1.0, "put v' = v"),
         ],
     ),
     "check_basins": ("basins", [("mass", "never enters"), ("highest", "never seen"), ("both", "choose one of")]),

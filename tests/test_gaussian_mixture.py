@@ -214,6 +214,17 @@ def test_posterior_in_float32_is_that_of_float64():
         assert (pair[0] - pair[1]).norm() < 1e-4 * pair[1].norm()
 
 
+def test_responsibilities_are_bayes_rule_for_the_component():
+    model = mixture(*SHAPES["plane"])
+    x = points(model, 5)
+    normals = torch.distributions.MultivariateNormal(model.means.flatten(1), model.covariances)
+    joint = model.weights * normals.log_prob(x.flatten(1)[:, None]).exp()
+    assert torch.allclose(model.responsibilities(x), joint / joint.sum(1, keepdim=True), rtol=1e-9)
+    # y says nothing more of the component than x does: the posterior's components are as responsible as the prior's.
+    exact = model.posterior(x[:1], Identity(), 0.7)
+    assert torch.allclose(exact.responsibilities(x), model.responsibilities(x), atol=1e-9)
+
+
 # Modes
 
 

@@ -65,6 +65,21 @@ def test_the_prior_of_patches_has_their_mean_and_covariance():
     assert torch.allclose(covariance, x.flatten(1).T.cov() + lab.FLOOR**2 * torch.eye(16).double(), atol=1e-10)
 
 
+def test_each_photograph_has_its_own_gaussian_weighted_by_its_patches():
+    """Together the components have the mean and the covariance of all patches (over N, not N − 1)."""
+    x, names = lab.patches(side=4), lab.SOURCES
+    prior = lab.patch_prior(side=4, groups=[[name] for name in names])
+    assert torch.allclose(
+        prior.weights[2] * len(x), torch.tensor(float(len(lab.patches(("coffee",), side=4)))).double()
+    )
+    mean, covariance = prior.mean_and_covariance()
+    assert torch.allclose(mean, x.mean(0))
+    floor = lab.FLOOR**2 * torch.eye(16).double()
+    assert torch.allclose(covariance, x.flatten(1).T.cov() + floor, rtol=1e-2, atol=1e-4)
+    moon = lab.patches(("moon",), side=4)[::7]
+    assert prior.responsibilities(moon)[:, names.index("moon")].mean() > 0.7
+
+
 def test_the_plane_has_three_blobs_two_above_each_other():
     means = lab.plane_prior().means.flatten(1)
     assert len(means) == 3 and (means[0] - means[1])[0].abs() < 0.3 < (means[0] - means[1])[1]

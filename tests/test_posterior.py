@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import nn
 
+from course_lib.models.gaussian_mixture import GaussianMixture
 from course_lib.operators import Blur, Identity, Mask, Radon
-from course_lib.reconstruction import effective_size, laplace, sample_posterior, split_rhat
+from course_lib.reconstruction import InPixels, effective_size, laplace, sample_posterior, split_rhat
 from course_lib.reconstruction.posterior import TARGETS, Chains, energy
 
 
@@ -258,6 +259,26 @@ def test_numpy_integers_are_seeds_and_counts(y):
     for seeds in (np.int64(3), np.array([3, 4]), [np.int32(3), 4]):
         found = sample_posterior(y, A, MODEL, SIGMA, seeds=seeds, **counts)
         assert torch.equal(found.mean, right.mean) and torch.equal(found.samples, right.samples)
+
+
+@pytest.mark.parametrize("method", ["mala", "hmc", "pcn"])
+def test_chains_in_the_image_have_the_posterior_of_the_image(method):
+    """A Gaussian of three pixels, in the units of its posterior: U is −log p(x | y) up to a constant."""
+    covariance = torch.tensor([[1.0, 0.6, 0.2], [0.6, 1.0, 0.6], [0.2, 0.6, 1.0]], dtype=torch.float64)
+    prior = GaussianMixture(torch.tensor([0.3, -0.2, 0.5]).double().view(1, 1, 1, 3), covariance[None])
+    A, y = Mask(torch.tensor([[[1.0, 0.0, 1.0]]]).double()), torch.tensor([1.0, 0.0, -0.4]).double().view(1, 1, 1, 3)
+    exact, model = prior.posterior(y, A, SIGMA), InPixels(prior, (1, 1, 3))
+    z = torch.linspace(-1, 1, 6, dtype=y.dtype).view(2, 3)
+    U = energy(z, y.expand(2, -1, -1, -1), A, model, torch.full((2,), SIGMA, dtype=y.dtype))
+    torch.testing.assert_close(U.diff(), -exact.log_prob(model.decode(z)).diff())
+    R = torch.linalg.cholesky(exact.covariances.inverse())  # of the precision, as `laplace` has it: C = R⁻ᵀ R⁻¹
+    reference = exact.means.flatten(1), torch.linalg.inv(R).mT
+    options = dict(chains=60, steps=500, burn=200, thin=2, reference=reference, method=method)
+    found = sample_posterior(y, A, model, SIGMA, **options)
+    x = found.samples.flatten(0, 2)
+    assert torch.equal(model.encode(model.decode(x)), x) and model.dim == 3
+    torch.testing.assert_close(x.mean(0), exact.means.flatten(), rtol=0, atol=0.05)
+    torch.testing.assert_close(x.T.cov(), exact.covariances[0], rtol=0, atol=0.05)
 
 
 def test_laplace_takes_tangents_through_a_radon_transform():

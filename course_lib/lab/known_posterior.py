@@ -31,13 +31,16 @@ def patches(names=SOURCES, side=16, stride=8):
     return torch.cat([extract(image, side, stride) for image in images]).unflatten(1, (1, side, side))
 
 
-def patch_prior(side=16):
-    """The Gaussian with the mean and the covariance of photographs' patches, and `FLOOR`² more in each direction: a
-    `GaussianMixture` of images [B, 1, side, side] in float64."""
+def patch_prior(side=16, groups=(SOURCES,)):
+    """For each group of photographs a Gaussian with the mean and the covariance of their patches, and `FLOOR`² more in
+    each direction, weighted by their number: a `GaussianMixture` of images [B, 1, side, side] in float64. By default it
+    is one Gaussian of all `SOURCES`; with `groups=[[name] for name in SOURCES]` each photograph has its own."""
     check_count("side", side, low=2)
-    x = patches(side=side)
-    covariance = x.flatten(1).T.cov() + FLOOR**2 * torch.eye(side**2, dtype=x.dtype)
-    return GaussianMixture(x.mean(0, keepdim=True), covariance[None])
+    sets = [patches(names, side) for names in groups]
+    floor = FLOOR**2 * torch.eye(side**2, dtype=torch.float64)
+    means, covariances = [x.mean(0) for x in sets], [x.flatten(1).T.cov() + floor for x in sets]
+    counts = torch.tensor([float(len(x)) for x in sets])
+    return GaussianMixture(torch.stack(means), torch.stack(covariances), counts)
 
 
 def probability_inside(samples, exact, level):

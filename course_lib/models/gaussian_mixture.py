@@ -132,6 +132,12 @@ class GaussianMixture(nn.Module):
         later = t[:, None, None]
         return self.average(logs, self.means.flatten(1), (later * self.variances - (1 - later)) / v * q)
 
+    def responsibilities(self, x):
+        """r_k(x) ∝ w_k N(x; m_k, C_k), [B, K]: from which component a point x [B, C, H, W] came, in probability."""
+        self._check_images("x", x)
+        one = torch.ones_like(x[:, 0, 0, 0])
+        return self.components(x, one, 0 * one)[2].softmax(1)
+
     # The prior, and the posterior
 
     def sample(self, count, generator=None):
@@ -195,8 +201,7 @@ class GaussianMixture(nn.Module):
         pulls = torch.einsum("kde,ke->kd", precisions, self.means.flatten(1).double())
         x = self.means.flatten(1).double()
         for _ in range(steps):
-            one = torch.ones(len(x)).to(self.means)
-            r = self.components(x.to(self.means), one, 0 * one)[2].double().softmax(1)
+            r = self.responsibilities(x.to(self.means).unflatten(1, self.means.shape[1:])).double()
             previous, x = x, torch.linalg.solve(torch.einsum("bk,kde->bde", r, precisions), r @ pulls)
             if (x - previous).norm() <= 1e-14 * x.norm():
                 break

@@ -26,5 +26,12 @@ from course_lib.reconstruction.estimates import analysis, map_estimate, recommen
 from course_lib.reconstruction.guided import diffpir, dps, pigdm, pnp_flow
 from course_lib.reconstruction.joint import joint_map, joint_objective, vae_analysis
 from course_lib.reconstruction.patch_prior import patch_map, patch_penalty
-from course_lib.reconstruction.posterior import Posterior, effective_size, laplace, sample_posterior, split_rhat
+from course_lib.reconstruction.posterior import (
+    InPixels,
+    Posterior,
+    effective_size,
+    laplace,
+    sample_posterior,
+    split_rhat,
+)
 from course_lib.solvers.base import Result

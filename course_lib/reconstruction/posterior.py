@@ -28,11 +28,13 @@ from dataclasses import dataclass
 from numbers import Integral
 
 import torch
+from torch import nn
 
 from course_lib.common import (
     as_generator,
     check,
     check_batch,
+    check_calls,
     check_count,
     check_number,
     column,
@@ -67,9 +69,45 @@ class Posterior:
     ess: torch.Tensor
 
 
+class InPixels(nn.Module):
+    """A prior whose latent is the image itself, z = x, for chains that move in x: −log p(z) is −log p(x), not ½‖z‖².
+
+    Args:
+        model: a density, with `log_prob` of images. shape: (C, H, W) of an image.
+    """
+
+    def __init__(self, model, shape):
+        super().__init__()
+        check_calls("model", model, "log_prob", "parameters")
+        self.model, self.shape = model, tuple(shape)
+
+    @property
+    def dim(self):
+        """D = CHW."""
+        return math.prod(self.shape)
+
+    def decode(self, z):
+        """x = z, [B, C, H, W]."""
+        return z.unflatten(1, self.shape)
+
+    def encode(self, x):
+        """z = x, [B, D]."""
+        return x.flatten(1)
+
+    def energy(self, z):
+        """−log p(x), [B]."""
+        return -self.model.log_prob(self.decode(z))
+
+
+def prior_energy(z, model):
+    """−log p(z) up to a constant, [B]: ½‖z‖², unless the latent is the image."""
+    return model.energy(z) if isinstance(model, InPixels) else 0.5 * z.square().sum(1)
+
+
 def energy(z, y, A, model, sigma, eta=None):
-    """U(z) = ½ rᵀ(σ²I + ηAAᵀ)⁻¹ r + ½‖z‖² with r = y − A D(z), [B]; sigma: a tensor [B]; eta: by default 0."""
-    v, prior = model.decode(z), 0.5 * z.square().sum(1)
+    """U(z) = ½ rᵀ(σ²I + ηAAᵀ)⁻¹ r + ½‖z‖² with r = y − A D(z), [B]; sigma: a tensor [B]; eta: by default 0. In pixels
+    −log p(x) stands for ½‖z‖²."""
+    v, prior = model.decode(z), prior_energy(z, model)
     if eta is None:
         return data_term(v, y, A) / sigma.square() + prior
     # The quadratic form is the least of ‖A x − y‖²/(2σ²) + ‖x − v‖²/(2η). At the least x counts as a constant.
@@ -227,7 +265,8 @@ def sample_posterior(
     """Samples of p(z | y) by pCN, MALA or HMC, or with a bias by ULA; the mean and standard deviation of x given y.
 
     Args:
-        y, A, model: observations [B, ...], their operator, and a model with `decode` and `dim`.
+        y, A, model: observations [B, ...], their operator, and a model with `decode` and `dim`. Chains move in its
+            latent space; `InPixels(model, shape)` lets them move in the image.
         sigma: σ > 0 of the noise in y, a number or a tensor [B].
         z0: starts [B, D], around which the chains spread as the reference does; by default its mean.
         eta: η > 0 of p(x|z) = N(D(z), ηI), for a VAE; by default x = D(z). It takes an A with a `prox`.

@@ -72,6 +72,31 @@ def check_red_prior(answer):
 
 
 @exercise
+def check_langevin(answer):
+    """Right: it settles where v = (1 − τh)² v + 2τ, at v = 1/(h(1 − τh/2)): too wide, and the more so the larger τh."""
+    h, tau = 3.0, 0.2
+
+    def width(variance):
+        return variance**0.5
+
+    wrong = {
+        "that is the posterior's own width, which Euler's steps reach for τ → 0 only.": width(1 / h),
+        "that is the variance: its root, please.": 1 / (h * (1 - tau * h / 2)),
+        "v' = (1 − τh)² v + 2τ: variances scale with the square of the factor.": width(2 / h),
+        "the noise √(2τ) ξ has the variance 2τ.": [
+            width(tau / (1 - (1 - tau * h) ** 2)),
+            width((2 * tau) ** 0.5 / (1 - (1 - tau * h) ** 2)),
+        ],
+        "(1 − τh)² = 1 − 2τh + τ²h²: the square of τh was lost, or has the wrong sign.": width(
+            1 / (h * (1 + tau * h / 2))
+        ),
+        "it is wider than the posterior, by 1/√(1 − τh/2).": [width((1 - tau * h / 2) / h), width(1 / (h - tau / 2))],
+    }
+    value = number(call(answer, h, tau), "the width")
+    compare(value, width(1 / (h * (1 - tau * h / 2))), wrong, "put v' = v into v' = (1 − τh)² v + 2τ; √v is the width.")
+
+
+@exercise
 def check_basins(answer):
     """Right: a descent ends where its start leads it; how often, says the shape of the valleys, not their mass."""
     hints = {
