@@ -2,9 +2,10 @@
 
     python tests/benchmarks/classroom.py [--notebooks NN …] [--out FILE]
 
-First each notebook runs alone, then all together; a number may come twice, as in a class that does the same. Every
-kernel has the threads that its notebook sets, and OMP_WAIT_POLICY=PASSIVE, so that threads that wait leave the cores to
-others. Needs psutil, which ipykernel installs; Linux and macOS only.
+First each notebook runs alone, then all together: by default those of the plans for two hours and for half a day
+(notebooks/TEACHING.md), about ten minutes on two free cores. A number may come twice, as in a class that does the same:
+`--notebooks 12 12 12 12`. Every kernel has the threads that its notebook sets, and OMP_WAIT_POLICY=PASSIVE, so that
+threads that wait leave the cores to others. Needs psutil, which ipykernel installs; Linux and macOS only.
 """
 
 import argparse
@@ -22,21 +23,22 @@ from course_lib.studies import FIGURES
 from course_lib.studies.store import write_table
 from notebooks import paths_of
 
-NOTEBOOKS = ("00", "01", "02", "03", "09", "12", "14", "17")
-COLUMNS = ("notebook", "seconds_alone", "seconds_together", "slowdown", "peak_mb_alone", "peak_mb_together")
-COLUMNS += ("finished", "machine")
-"""`slowdown` is seconds together / alone, `peak_mb` the largest resident set of a kernel, `finished` yes or the error.
-The last row, `all`: seconds of all one after the other and of all together, and the most memory that the kernels took
-at one time, in which what they share counts once."""
+NOTEBOOKS = ("00", "02", "04", "09", "12", "14", "15", "16")
+COLUMNS = ("notebook", "seconds_alone", "seconds_together", "slowdown", "wait_alone", "wait_together", "peak_mb_alone")
+COLUMNS += ("peak_mb_together", "finished", "machine")
+"""`slowdown` is seconds together / alone, `wait` the seconds of the slowest cell, `peak_mb` the largest memory of a
+kernel, `finished` yes or the error. The last row, `all`: seconds of all one after the other and of all together, the
+longest waits, and the most memory that the kernels took at one time, in which what they share counts once."""
+FAILED = ("", "", "")
 
 
 def run(path):
-    """(seconds, peak memory in MB, "yes") of a notebook; ("", "", the last line of its trace) where it fails."""
+    """((seconds, those of the slowest cell, peak memory in MB) of a notebook, "yes"); where it fails (FAILED, the last
+    line of its trace)."""
     try:
-        seconds, _, peak = measure_apart(path, OMP_WAIT_POLICY="PASSIVE")
+        return tuple(measure_apart(path, OMP_WAIT_POLICY="PASSIVE")), "yes"
     except RuntimeError as error:
-        return "", "", re.sub(r"\x1b\[[\d;]*m", "", str(error).splitlines()[-1]).replace(",", ";")
-    return seconds, peak, "yes"
+        return FAILED, re.sub(r"\x1b\[[\d;]*m", "", str(error).splitlines()[-1]).replace(",", ";")
 
 
 def kernels_memory():
@@ -66,15 +68,17 @@ def run_together(paths, pause=0.5):
 def table(paths, alone, together, seconds, peak):
     """The rows of `classroom.csv`; alone: {path: what `run` gave}, together: the same, one a path."""
     name, rows = machine(), []
-    for path, (mine, memory, state) in zip(paths, together, strict=True):
-        single, single_memory, single_state = alone[path]
-        slowdown = mine / single if mine and single else ""
+    for path, (measured, state) in zip(paths, together, strict=True):
+        single, single_state = alone[path]
         ended = state if single_state == "yes" else single_state
-        rows.append((path.stem, single, mine, slowdown, single_memory, memory, ended, name))
-    failed = sum(row[6] != "yes" for row in rows)
+        slowdown = measured[0] / single[0] if ended == "yes" else ""
+        pair, waits, memory = zip(single, measured, strict=True)  # alone, together
+        rows.append((path.stem, *pair, slowdown, *waits, *memory, ended, name))
+    failed = sum(row[-2] != "yes" for row in rows)
     total = sum(row[1] for row in rows if row[1])
+    waits = [max((row[column] for row in rows if row[column]), default="") for column in (4, 5)]
     ended = f"{failed} failed" if failed else "yes"
-    return [*rows, ("all", total, seconds, seconds / total if total else "", "", peak, ended, name)]
+    return [*rows, ("all", total, seconds, seconds / total if total else "", *waits, "", peak, ended, name)]
 
 
 def main():
