@@ -1,57 +1,76 @@
-"""nbgrader makes an assignment of a notebook and grades it: full marks for the solutions, none for blanks. Runs where
-nbgrader is installed (`pip install nbgrader==0.9.6`); the course does not need it."""
+"""nbgrader makes an assignment of each notebook and grades it: every solution gets its points, a blank none.
 
-import csv
+Runs where nbgrader is installed (`pip install nbgrader==0.9.6`); the course does not need it. `-k 13_synthesis` tries
+one notebook; only its exercises run, and the cells that they need.
+"""
+
 import os
+import re
 import shutil
 import subprocess
 import sys
 
 import nbformat
 import pytest
+from cells import exercises_alone
 
 from course_lib.__main__ import NOTEBOOKS
-from course_lib.tools.student import checks_of, nbgrader_version
+from course_lib.tools.student import checks_of, exercise_pairs, nbgrader_version
 from course_lib.tools.tidy import has_tag
 
 pytest.importorskip("nbgrader", reason="nbgrader is not installed")
 
+PATHS = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
 CONFIG = """c = get_config()
 c.CourseDirectory.course_id = "priors"
-c.ExecutePreprocessor.timeout = 300
+c.ExecutePreprocessor.timeout = 1800
 """
 
 
 def nbgrader(folder, *arguments):
-    environment = os.environ | {"JUPYTER_PLATFORM_DIRS": "1", "MPLBACKEND": "agg"}
+    environment = os.environ | {"JUPYTER_PLATFORM_DIRS": "1", "MPLBACKEND": "agg", "OMP_WAIT_POLICY": "PASSIVE"}
     run = subprocess.run(
         [sys.executable, "-m", "nbgrader", *arguments], cwd=folder, env=environment, capture_output=True, text=True
     )
     assert run.returncode == 0, run.stdout + run.stderr
 
 
-def exercises_alone(name):
-    """The set-up cell and the exercises of a notebook, quick to run."""
-    notebook = nbformat.read(NOTEBOOKS / f"{name}.ipynb", 4)
-    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    notebook.cells = [code[0], *(cell for cell in code[1:] if has_tag(cell, "solution") or checks_of(cell.source))]
-    return nbgrader_version(notebook)
+def graded(folder, source):
+    """{student: {exercise: its points}} of a source that two students hand in: `right` with its solutions, `blank` as
+    it was released."""
+    (folder / "nbgrader_config.py").write_text(CONFIG, encoding="utf-8")
+    (folder / "source" / "lab").mkdir(parents=True)
+    nbformat.write(source, folder / "source" / "lab" / "lab.ipynb")
+    nbgrader(folder, "generate_assignment", "lab")
+    for student, origin in (("right", "source"), ("blank", "release")):
+        (folder / "submitted" / student / "lab").mkdir(parents=True)
+        shutil.copy(folder / origin / "lab" / "lab.ipynb", folder / "submitted" / student / "lab" / "lab.ipynb")
+    nbgrader(folder, "autograde", "lab")
+    from nbgrader.api import Gradebook
+
+    with Gradebook(f"sqlite:///{folder / 'gradebook.db'}", "priors") as book:
+        return {
+            student: {
+                grade.cell.name.removesuffix("_test"): grade.score
+                for grade in book.find_submission_notebook("lab", "lab", student).grades
+            }
+            for student in ("right", "blank")
+        }
 
 
-def test_solutions_get_all_points_and_blanks_none(tmp_path):
-    source = exercises_alone("00_start_here")
-    (tmp_path / "nbgrader_config.py").write_text(CONFIG, encoding="utf-8")
-    (tmp_path / "source" / "lab").mkdir(parents=True)
-    nbformat.write(source, tmp_path / "source" / "lab" / "lab.ipynb")
-    nbgrader(tmp_path, "generate_assignment", "lab")
-    released = tmp_path / "release" / "lab" / "lab.ipynb"
-    assert "BEGIN SOLUTION" not in released.read_text(encoding="utf-8")
-    for student, notebook in (("right", tmp_path / "source" / "lab" / "lab.ipynb"), ("blank", released)):
-        (tmp_path / "submitted" / student / "lab").mkdir(parents=True)
-        shutil.copy(notebook, tmp_path / "submitted" / student / "lab" / "lab.ipynb")
-    nbgrader(tmp_path, "autograde", "lab")
-    nbgrader(tmp_path, "export")
-    with (tmp_path / "grades.csv").open(encoding="utf-8") as file:
-        grades = {row["student_id"]: (float(row["score"]), float(row["max_score"])) for row in csv.DictReader(file)}
-    points = float(sum(cell.metadata.get("nbgrader", {}).get("points", 0) for cell in source.cells))
-    assert points >= 3 and grades == {"right": (points, points), "blank": (0.0, points)}
+def worth(solution):
+    """(least, most) points of a solution: 1 if it is right; of an open one what it asserts, `… >= 2`, and 3."""
+    if not has_tag(solution, "open"):
+        return 1, 1
+    return int(re.search(r"assert exercises\.check_\w+\(.*\) >= (\d)", solution.source).group(1)), 3
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+def test_solutions_get_their_points_and_blanks_none(tmp_path, path):
+    notebook = exercises_alone(nbformat.read(path, 4))
+    points = {checks_of(solution.source)[0]: worth(solution) for _, solution in exercise_pairs(notebook)}
+    grades = graded(tmp_path, nbgrader_version(notebook))
+    assert "BEGIN SOLUTION" not in (tmp_path / "release" / "lab" / "lab.ipynb").read_text(encoding="utf-8")
+    assert len(points) >= 3 and grades["blank"] == dict.fromkeys(points, 0)
+    assert grades["right"].keys() == points.keys()
+    assert not {name: got for name, got in grades["right"].items() if not points[name][0] <= got <= points[name][1]}

@@ -5,10 +5,10 @@ import contextlib
 import importlib
 import io
 import re
-import symtable
 
 import nbformat
 import pytest
+from cells import code_cells, names_in
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from course_lib.__main__ import NOTEBOOKS, main
@@ -102,26 +102,6 @@ def test_a_student_gets_no_claim_and_each_schematic_with_its_picture(notebook):
         assert last.source == "s.show('x')" and last.outputs == [drawing] and last.execution_count is None
         assert "assert 1 < 2" not in [cell.source for cell in version(notebook).cells]
     assert len(notebook.cells) == 6 and notebook.cells[-1].execution_count == 4, "the original is as it was"
-
-
-def scopes(table):
-    """A symbol table and those of the functions and comprehensions in it."""
-    return [table, *(scope for child in table.get_children() for scope in scopes(child))]
-
-
-def names_in(cells):
-    """(what the cells define, what they use of the notebook's names); what is local to a function is neither."""
-    defined, used = set(), set()
-    for cell in cells:
-        top, *inner = scopes(symtable.symtable(cell.source, "cell", "exec"))
-        defined |= {name.get_name() for name in top.get_symbols() if name.is_assigned() or name.is_imported()}
-        used |= {name.get_name() for name in top.get_symbols() if name.is_referenced()}
-        used |= {name.get_name() for table in inner for name in table.get_symbols() if name.is_global()}
-    return defined, used
-
-
-def code_cells(notebook):
-    return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
 def answers_used(notebook):
