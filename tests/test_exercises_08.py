@@ -110,8 +110,8 @@ CASES = {
         ],
     ),
     "check_other_measurements": (
-        "same",
-        [("collapses", "LISTA"), ("better", "nothing favours"), ("none", "choose one")],
+        "behind",
+        [("ahead", "from data of 30 %"), ("little", "help both"), ("none", "choose one")],
     ),
 }
 

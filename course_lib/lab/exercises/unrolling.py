@@ -140,9 +140,10 @@ def check_admm_layer(answer):
 
 @exercise
 def check_other_measurements(answer):
-    """Right: A enters through its own prox, so the network is told of the new A; its prior was learned from images."""
+    """Right: behind. It is told of A, but its layers expect the errors that 30 % of the data leave."""
     hints = {
-        "collapses": "that was LISTA, whose W stood for A. Where does A stand in a layer of ADMM-Net?",
-        "better": "the network was trained with another draw of the same kind: nothing favours this one.",
+        "ahead": "its prior was learned from images, and A enters through its own prox. But what else has each layer"
+        " learned, from data of 30 % alone?",
+        "little": "more data help both. Which of the two was trained for errors that 70 % do not make?",
     }
-    chosen(answer, "same", hints)
+    chosen(answer, "behind", hints)
