@@ -31,8 +31,8 @@ def forward(h, z, squeeze, steps, split):
     return squeeze.inverse(h)
 
 
-def grain(sigma):
-    return 0.5 * math.log2(2 * math.pi * math.e * sigma**2) + BITS
+def grain(sigma, rho):
+    return 0.5 * math.log2(2 * math.pi * sigma**2) + rho**2 / (2 * sigma**2 * math.log(2)) + BITS
 
 
 def volume_preserving(h):
@@ -86,16 +86,20 @@ CASES = {
     "check_grain_bits": (
         grain,
         [
-            (lambda s: grain(s) - BITS, "adds log₂ 255"),
-            (lambda s: 0.5 * math.log(2 * math.pi * math.e * s**2), "without the grey levels"),
-            (lambda s: 0.5 * math.log(2 * math.pi * math.e * s**2) + BITS, "divide it by log 2"),
-            (lambda s: 0.5 * math.log2(2 * math.pi * s**2) + BITS, "adds ½ log₂ e"),
-            (lambda s: 2 * BITS - grain(s), "more bits"),
-            (lambda s: grain(s) - 2 * BITS, "sign of log₂ 255"),
-            (lambda s: grain(s) + math.log2(s), "mind the ½"),
-            (lambda s: grain(s) + 8 - BITS, "255 steps"),
-            (lambda s: 5.0, "take the mean"),
-            (lambda s: "many", "one number"),
+            (lambda s, r: grain(s, r) - BITS, "adds log₂ 255"),
+            (lambda s, r: (grain(s, r) - BITS) * math.log(2), "without the grey levels"),
+            (lambda s, r: (grain(s, r) - BITS) * math.log(2) + BITS, "divide it by log 2"),
+            (lambda s, r: grain(s, 0), "variance ρ²"),
+            (lambda s, r: grain(s, s), "for ρ = σ only"),
+            (lambda s, r: 2 * grain(s, r) - grain(s, 0), "mind the ½ of ε²"),
+            (lambda s, r: 2 * BITS - grain(s, r), "more bits"),
+            (lambda s, r: 2 * grain(s, 0) - grain(s, r), "more bits"),
+            (lambda s, r: grain(s, r) - 2 * BITS, "sign of log₂ 255"),
+            (lambda s, r: grain(s, r) + math.log2(s), "mind the ½ in front"),
+            (lambda s, r: grain(s, r) + 8 - BITS, "255 steps"),
+            (lambda s, r: grain(r, s) if r else 1.0, "take the mean"),
+            (lambda s, r: 5.0, "take the mean"),
+            (lambda s, r: "many", "one number"),
         ],
     ),
     "check_few_latents": (
@@ -139,5 +143,5 @@ def test_another_mean_than_that_of_the_channels_preserves_the_volume_too(capsys)
 
 
 def test_answers_in_float32_and_plain_numbers_count(capsys):
-    assert exercises.check_grain_bits(lambda s: torch.tensor(grain(s), dtype=torch.float64))
+    assert exercises.check_grain_bits(lambda s, r: torch.tensor(grain(s, r), dtype=torch.float64))
     assert exercises.check_most_likely(" Centre ")

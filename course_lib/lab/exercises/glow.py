@@ -24,11 +24,11 @@ from course_lib.models.weights import load_model
 @exercise
 def check_constant_volume(answer):
     """Right: the logarithms of the scales add up to zero for every image, and they still depend on the image."""
-    h = 3 * normal(3, 6, 4, 5)
-    log_s = call(answer, h)
-    tensor_like(log_s, h, "log s")
+    r = 3 * normal(3, 6, 4, 5)
+    log_s = call(answer, r)
+    tensor_like(log_s, r, "log s")
     log_s = log_s.detach()
-    expect(log_s.abs().max() > 1e-9, "that is the additive coupling, s = 1: the scales should depend on h.")
+    expect(log_s.abs().max() > 1e-9, "that is the additive coupling, s = 1: the scales should depend on r.")
     total = log_s.sum((1, 2, 3))
     over_all = (
         "take the mean within each image, never over the batch: what an image's code is must not depend on others."
@@ -37,14 +37,14 @@ def check_constant_volume(answer):
     expect(
         total.abs().max() < 1e-6, f"log|det| is the sum of log s over channels and pixels: here {total[0]:.3g}, not 0."
     )
-    alone = call(answer, h[:1])
+    alone = call(answer, r[:1])
     expect(torch.allclose(alone.detach(), log_s[:1]), over_all)
     expect(
-        not torch.allclose(log_s[:1], log_s[1:2]), "the scales should depend on h: here each image has the same ones."
+        not torch.allclose(log_s[:1], log_s[1:2]), "the scales should depend on r: here each image has the same ones."
     )
-    wild = call(answer, 100 * h).detach().abs().max().item()
+    wild = call(answer, 100 * r).detach().abs().max().item()
     expect(
-        wild < math.log(100), f"for large h a scale becomes e^{wild:.0f}: start from the bounded logarithm, not from h."
+        wild < math.log(100), f"for large r a scale becomes e^{wild:.0f}: start from the bounded logarithm, not from r."
     )
 
 
@@ -115,7 +115,8 @@ def check_few_latents(answer):
     used = int((z != 0).sum())
     expect(used <= 614, f"at most 614 of the numbers may differ from zero; there are {used}.")
     with torch.no_grad():
-        return psnr(glow.decode(z.detach().float()).clamp(0, 1), x).item()
+        score = psnr(glow.decode(z.detach().float()).clamp(0, 1), x).item()
+    return math.floor(10 * score) / 10  # what is printed never looks like a point that is not reached
 
 
 @exercise
@@ -146,19 +147,32 @@ def check_most_likely_sister(answer):
 
 @exercise
 def check_grain_bits(answer):
-    """Right: the entropy of the grain, ½ log₂(2πe σ²), and log₂ 255 for the width of a grey level."""
-    sigmas = torch.tensor([0.02, 0.3], dtype=torch.float64)
-    value = torch.tensor([number(call(answer, s), "the bits") for s in sigmas.tolist()], dtype=torch.float64)
-    nats, width, e = 0.5 * (2 * math.pi * math.e * sigmas**2).log(), math.log2(255), 0.5 / math.log(2)
-    right = nats / math.log(2) + width
+    """Right: ½ log₂(2π σ²) + ½ (ρ/σ)² log₂ e for the grain, and log₂ 255 for the width of a grey level."""
+    pairs = (0.02, 0.03), (0.3, 0.1), (0.2, 0.0)
+    value = torch.tensor([number(call(answer, *pair), "the bits") for pair in pairs], dtype=torch.float64)
+    sigmas, rhos = torch.tensor(pairs, dtype=torch.float64).T
+    constant, spread, nat = 0.5 * (2 * math.pi * sigmas**2).log(), 0.5 * (rhos / sigmas) ** 2, 1 / math.log(2)
+    nats, width = constant + spread, math.log2(255)
+    right = nats * nat + width
     wrong = {
         "a density is no probability yet: a grey level is 1/255 wide, which adds log₂ 255.": right - width,
-        "that is the entropy in nats, without the grey levels: divide by log 2, and add log₂ 255.": nats,
-        "the entropy is in nats: divide it by log 2.": [nats + width, nats + math.log(255)],
-        "the mean of ε²/(2σ²) is ½, not 0: it adds ½ log₂ e.": [right - e, right - e - width],
-        "the sign: the more grain, the more bits.": [width - nats / math.log(2), -nats / math.log(2)],
+        "that is in nats, without the grey levels: divide by log 2, and add log₂ 255.": nats,
+        "the logarithm of the density is in nats: divide it by log 2.": [
+            nats + width,
+            nats + math.log(255),
+            constant * nat + spread + width,
+        ],
+        "the mean of ε²/(2σ²) is not 0: ε has the variance ρ².": [constant * nat + width, constant * nat],
+        "that is right for ρ = σ only: the mean of ε²/(2σ²) is ρ²/(2σ²).": (constant + 0.5) * nat + width,
+        "mind the ½ of ε²/(2σ²).": (constant + 2 * spread) * nat + width,
+        "the sign: −log₂ of the density, so the farther ε is from 0, the more bits.": [
+            width - nats * nat,
+            -nats * nat,
+            (constant - spread) * nat + width,
+        ],
         "the sign of log₂ 255: a narrower grey level has a smaller probability, hence more bits.": right - 2 * width,
-        "log₂ σ² is 2 log₂ σ: mind the ½ in front.": [right + sigmas.log2(), 2 * right - width],
+        "log₂ σ² is 2 log₂ σ: mind the ½ in front.": [right + sigmas.log2(), right + constant * nat],
         "256 levels have 255 steps between 0 and 1: the width is 1/255.": right + math.log2(256 / 255),
     }
-    compare(value, right, wrong, f"for σ = 0.02 it is {right[0]:.2f} bits; take the mean of −log₂ N(ε; 0, σ²).", 1e-6)
+    hint = f"for σ = 0.02 and ρ = 0.03 it is {right[0]:.2f} bits; take the mean of −log₂ N(ε; 0, σ²)."
+    compare(value, right, wrong, hint, 1e-6)
