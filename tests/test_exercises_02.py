@@ -98,15 +98,19 @@ CASES = {
         ],
     ),
     "check_map_lambda": (
-        0.005,
+        0.1**2 / (2 * 0.2**2),
         [
-            (0.01, "without the ½"),
-            (0.02, "other way"),
-            (50, "do not divide"),
-            (100.0, "do not divide"),
-            (0.5, "multiply the whole"),
-            (0.05, "squared"),
-            (0.1, "squared"),
+            (0.1**2 / 2, "s = 1"),
+            ((0.1 / 0.2) ** 2, "without the ½"),
+            (2 * (0.1 / 0.2) ** 2, "other way:"),
+            (0.1**2 / (2 * 0.2), "s enters squared"),
+            (1 / (2 * 0.2**2), "multiply the whole"),
+            (1 / (2 * 0.1**2 * 0.2**2), "do not divide"),
+            (1 / (0.1 * 0.2) ** 2, "do not divide"),
+            (0.1 / (2 * 0.2**2), "σ enters squared"),
+            (0.1 / 0.2**2, "σ enters squared"),
+            (0.2**2 / (2 * 0.1**2), "other way round"),
+            ((0.2 / 0.1) ** 2, "other way round"),
             (1.0, "insert"),
             ("σ²/2", "one number"),
         ],
@@ -130,7 +134,7 @@ CASES = {
 
 def test_other_writings_of_a_right_answer_count():
     assert exercises.check_limits((" Noise", "GREY"))
-    assert exercises.check_map_lambda(torch.tensor(0.005, dtype=torch.float64))
+    assert exercises.check_map_lambda(torch.tensor(0.125, dtype=torch.float64))
     assert exercises.check_posterior_mean(
         lambda y, t, p, s: torch.softmax(p - (y[:, None] - t) ** 2 / (2 * s**2), 1).mv(t)
     )

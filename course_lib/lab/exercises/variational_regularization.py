@@ -139,16 +139,20 @@ def check_rule(answer):
 
 @exercise
 def check_map_lambda(answer):
-    """Right: −log p(z) = ½‖z‖² + const, times σ²: λ = σ²/2 = 0.005."""
+    """Right: −log p(z) = ‖z‖²/(2s²) + const, times σ²: λ = σ²/(2s²) = 0.125."""
     value = number(answer, "λ")
     wrong = {
-        "that is σ², which goes with −log p(z) = ½‖z‖². Here the penalty is ‖z‖², without the ½.": 0.01,
-        "the ½ of −log p(z) = ½‖z‖² goes the other way: λ‖z‖² = σ² · ½‖z‖².": 0.02,
-        "multiply the whole objective by σ², so that the data term becomes ½‖y − A x‖²; the prior gets it too.": 0.5,
-        "multiply by σ², do not divide: the data term has 1/(2σ²) in front, and should have ½.": [50.0, 100.0],
-        "σ enters squared: the density of the noise is exp(−‖n‖²/(2σ²)).": [0.05, 0.1],
+        "that would be right for s = 1. What is −log p(z) for another s?": 0.005,
+        "that is σ²/s², which goes with a penalty ½‖z‖². Here it is ‖z‖², without the ½.": 0.25,
+        "the ½ of −log p(z) = ½‖z‖²/s² goes the other way: λ‖z‖² = σ² · ½‖z‖²/s².": 0.5,
+        "s enters squared: −log p(z) = ‖z‖²/(2s²) + const.": 0.025,
+        "multiply the whole objective by σ², so that the data term becomes ½‖y − A x‖²; the prior gets it too.": 12.5,
+        "multiply by σ², do not divide: the data term has 1/(2σ²) in front, and should have ½.": [1250.0, 2500.0],
+        "σ enters squared: the density of the noise is exp(−‖n‖²/(2σ²)).": [1.25, 2.5],
+        "the other way round: noise makes you trust the prior, and a wide prior makes you trust the data.": [2.0, 4.0],
     }
-    compare(value, 0.005, wrong, "σ² (−log p(z)) = λ‖z‖² + const: insert −log p(z) = ½‖z‖² + const, and σ = 0.1.")
+    hint = "σ² (−log p(z)) = λ‖z‖² + const: insert −log p(z) = ‖z‖²/(2s²) + const, σ = 0.1 and s = 0.2."
+    compare(value, 0.125, wrong, hint)
 
 
 @exercise
