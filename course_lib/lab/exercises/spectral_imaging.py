@@ -131,7 +131,7 @@ def random_scan(measure):
     return SpectralResponse(H)(run.x)
 
 
-@open_exercise(1, 2, 3, unit=" dB")
+@open_exercise(1, 2.5, 4, unit=" dB")
 def check_sampling(answer):
     """That is the gain over random pixels, the mean of two specimens that you have not seen."""
     gains = []
