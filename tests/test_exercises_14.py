@@ -2,8 +2,8 @@
 
 import torch
 
-from course_lib.reconstruction import warm_start
-from course_lib.studies.methods import METHODS
+from course_lib.lab.exercises.analysis import biharmonic
+from course_lib.reconstruction import analysis, warm_start
 
 
 def in_x(E, x, sign=-2.0):
@@ -24,12 +24,12 @@ def step(D, z, g, tau, kind="right"):
     }[kind]
 
 
-def weights(square=lambda s: s**2 / 2, logdet=lambda s: -(s**2)):
-    return lambda sigma: (square(sigma), logdet(sigma))
+def weights(square=lambda s, T: s**2 / (2 * T**2), logdet=lambda s, T: -(s**2)):
+    return lambda sigma, T: (square(sigma, T), logdet(sigma, T))
 
 
-def biharmonic(y, A, flow, sigma):
-    return METHODS["biharmonic"].run(y, A, None, None, sigma)[0]
+def descent(y, A, flow, sigma):
+    return analysis(y, A, flow, sigma**2 / 2, biharmonic(y, A), optimizer="lbfgs", steps=20).x
 
 
 def many_calls(y, A, flow, sigma):
@@ -59,19 +59,24 @@ CASES = {
     "check_posterior_weights": (
         weights(),
         [
-            (weights(logdet=lambda s: s**2), "sign"),
-            (weights(square=lambda s: s**2), "exp(−½‖z‖²)"),
-            (weights(logdet=lambda s: -(s**2) / 2), "factor 1"),
-            (weights(lambda s: s / 2, lambda s: -s), "not by σ"),
-            (weights(lambda s: 0.5, lambda s: -1.0), "the rest carries σ²"),
-            (lambda sigma: sigma**2 / 2, "two numbers"),
-            (weights(lambda s: 3.0), "term by term"),
+            (weights(logdet=lambda s, T: s**2), "sign"),
+            (weights(square=lambda s, T: s**2 / T**2), "exp(−‖z‖²/(2T²))"),
+            (weights(logdet=lambda s, T: -(s**2) / 2), "factor 1"),
+            (weights(square=lambda s, T: s**2 / 2), "temperature is missing"),
+            (weights(square=lambda s, T: s**2 / (2 * T)), "in the denominator"),
+            (weights(square=lambda s, T: s**2 * T**2 / 2), "in the denominator"),
+            (weights(logdet=lambda s, T: -((s / T) ** 2)), "latent alone"),
+            (weights(lambda s, T: s / (2 * T**2), lambda s, T: -s), "not by σ"),
+            (weights(lambda s, T: 0.5 / T**2, lambda s, T: -1.0), "the rest carries σ²"),
+            (lambda sigma, T: sigma**2 / (2 * T**2), "two numbers"),
+            (weights(lambda s, T: 3.0), "term by term"),
         ],
     ),
     "check_forty_calls": (
-        biharmonic,
+        descent,
         [
             (lambda y, A, flow, sigma: warm_start(y, A, sigma), "the next point is at 0.3 dB"),
+            (lambda y, A, flow, sigma: biharmonic(y, A), "the next point is at 0.3 dB"),
             (lambda y, A, flow, sigma: y[:, :1], "should have shape"),
             (lambda y, A, flow, sigma: torch.full_like(y, torch.nan), "NaN"),
             (many_calls, "40 calls of the flow are spent"),

@@ -199,7 +199,7 @@ def draw_two_geometries(**options):
         axis.set(title=title, xlim=(first.min(), first.max()), ylim=(second.min(), second.max()))
     axes[0].set(xlabel="$x_1$", ylabel="$x_2$")
     axes[1].set(xlabel="$z_1$", ylabel="$z_2$")
-    axes[0].legend(fontsize=8, loc="lower left")
+    axes[0].legend(fontsize=8, loc="lower left", frameon=True, framealpha=0.9, edgecolor="none")
     for path, name in ((in_x, "analysis"), (banana.decode(in_z), "synthesis")):
         axes[2].semilogy(objective(path).numpy(), color=COLORS[name], label=name)
     axes[2].set(xlabel="step", ylabel="objective", title="the same function")
