@@ -20,10 +20,13 @@ from course_lib.models.flow_layers import (
     ActNorm,
     Coupling,
     CouplingNet,
+    FlowLevel,
     FlowStep,
     HaarSqueeze,
     InvertibleConv,
+    linear_maps,
     log_scale,
+    lu_inverse,
 )
 from course_lib.models.glow import Glow, dequantize, permutations
 from course_lib.models.weights import load_model
@@ -157,7 +160,7 @@ def test_initialize_gives_each_actnorm_zero_mean_and_unit_variance():
             assert (y.var((0, 2, 3)) - 1).abs().max() < 1e-8
             h = step(h)[0]
         if level < len(model.splits):
-            h = h[:, : model.splits[level].half]
+            h = h[:, : model.splits[level].sizes[0]]
 
 
 def blue_is_black(count=16):
@@ -344,19 +347,29 @@ def test_the_invertible_convolution_knows_its_determinant():
         p.data.normal_(std=0.4)
     conv.sign[::2] = -1
     assert abs(torch.linalg.slogdet(conv.weight())[1] - conv.log_s.sum()) < 1e-10
-    torch.testing.assert_close(conv.inverse_weight(), torch.linalg.inv(conv.weight()))
+    torch.testing.assert_close(lu_inverse(*conv.factors()), torch.linalg.inv(conv.weight()))
 
 
 def test_the_affine_map_of_a_step_is_actnorm_then_convolution():
     step = randomize(FlowStep(torch.randperm(6), 5, "bounded").double())
     x = torch.randn(2, 6, 3, 5, dtype=torch.float64)
     normalized = step.actnorm.log_s.exp()[:, None, None] * (x + step.actnorm.bias[:, None, None])
-    (V, logdet), (found, total) = step.linear(), step.mix(x)
+    (V, _, logdet), (found, total) = linear_maps([step]), step.mix(x)
     torch.testing.assert_close(found, torch.einsum("ij,bjhw->bihw", step.conv.weight(), normalized))
-    torch.testing.assert_close(logdet, torch.linalg.slogdet(V)[1])
+    torch.testing.assert_close(logdet, torch.linalg.slogdet(V[0])[1])
     torch.testing.assert_close(total, 15 * logdet)
-    torch.testing.assert_close(step.linear_inverse() @ V, torch.eye(6, dtype=torch.float64))
     torch.testing.assert_close(step.unmix(found), x)
+
+
+def test_a_level_is_its_steps_one_after_the_other():
+    level = randomize(FlowLevel(FlowStep(torch.randperm(6), 5, "bounded") for _ in range(3)).double())
+    x = torch.randn(2, 6, 3, 5, dtype=torch.float64)
+    h, total = x, 0
+    for step in level:
+        h, logdet = step(h)
+        total = total + logdet
+    torch.testing.assert_close(level(x), (h, total))
+    torch.testing.assert_close(level.inverse(h), x)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from torch import nn
 
 from course_lib.common import check, check_batch, check_count, check_input, check_number, without_autocast
 from course_lib.models.conv_layers import Network
-from course_lib.models.flow_layers import SCALES, Coupling, FlowStep, HaarSqueeze
+from course_lib.models.flow_layers import SCALES, Coupling, FlowLevel, FlowStep, HaarSqueeze
 from course_lib.models.reversible import reversible
 
 
@@ -60,9 +60,7 @@ class Glow(Network):
         for level, width in enumerate(widths):
             self.squeezes.append(HaarSqueeze(channels))
             channels, size = 4 * channels, size // 2
-            self.levels.append(
-                nn.ModuleList(FlowStep(p, width, scale) for p in permutations(channels, steps, generator))
-            )
+            self.levels.append(FlowLevel(FlowStep(p, width, scale) for p in permutations(channels, steps, generator)))
             if level < len(widths) - 1:
                 self.splits.append(Coupling(channels, width, scale))
                 self.shapes.append((channels - channels // 2, size, size))
@@ -99,11 +97,10 @@ class Glow(Network):
                 if self.recompute:
                     h, logdet = reversible(steps, h, logdet)
                 else:
-                    for step in steps:
-                        h, more = step(h)
-                        logdet = logdet + more
+                    h, more = steps(h)
+                    logdet = logdet + more
                 if split is not None:
-                    h, z = h.tensor_split([split.half], 1)
+                    h, z = h.split(split.sizes, 1)
                     z, more = split(h, z)
                     logdet = logdet + more
                     latents.append(z)
@@ -124,9 +121,7 @@ class Glow(Network):
             for squeeze, steps, split in reversed(self.stages):
                 if split is not None:
                     h = torch.cat([h, split.inverse(h, latents.pop(0))], 1)
-                for step in reversed(steps):
-                    h = step.inverse(h)
-                h = squeeze.inverse(h)
+                h = squeeze.inverse(steps.inverse(h))
             return h + 0.5
 
     def log_prob(self, x):
@@ -165,7 +160,7 @@ class Glow(Network):
                     step.actnorm.initialize(h)
                     h, _ = step(h)
                 if split is not None:
-                    h = h[:, : split.half]
+                    h = h.split(split.sizes, 1)[0]
         self.initialized.fill_(True)
         return self
 

@@ -67,8 +67,8 @@ def undo(step, h, h_grad, logdet_grad):
 
 def undo_coupling(coupling, h, h_grad, logdet_grad):
     """As `undo`, for the coupling alone: ([a, b], gradient in it, gradients in `coupling.parameters()`)."""
-    a, y = h.detach().tensor_split([coupling.half], 1)
-    a_grad, y_grad = h_grad.tensor_split([coupling.half], 1)
+    a, y = h.detach().split(coupling.sizes, 1)
+    a_grad, y_grad = h_grad.split(coupling.sizes, 1)
     with torch.enable_grad():
         # (t, log s) serve twice, for b from y and for the gradients: one run of the network is enough.
         a = a.requires_grad_()
