@@ -69,9 +69,7 @@ def test_each_photograph_has_its_own_gaussian_weighted_by_its_patches():
     """Together the components have the mean and the covariance of all patches (over N, not N − 1)."""
     x, names = lab.patches(side=4), lab.SOURCES
     prior = lab.patch_prior(side=4, groups=[[name] for name in names])
-    assert torch.allclose(
-        prior.weights[2] * len(x), torch.tensor(float(len(lab.patches(("coffee",), side=4)))).double()
-    )
+    assert (prior.weights[2] * len(x)).item() == pytest.approx(len(lab.patches(("coffee",), side=4)))
     mean, covariance = prior.mean_and_covariance()
     assert torch.allclose(mean, x.mean(0))
     floor = lab.FLOOR**2 * torch.eye(16).double()

@@ -176,7 +176,7 @@ class GaussianMixture(nn.Module):
         M, C, m = columns.flatten(1).double().T, self.covariances.double(), self.means.flatten(1).double()
         noise, eye = sigma**2 * torch.eye(len(M)).to(M), torch.eye(self.dim).to(M)
         S = M @ C @ M.T + noise
-        G = torch.linalg.solve(S, M @ C).mT
+        G = torch.cholesky_solve(M @ C, torch.linalg.cholesky(S)).mT
         left = eye - G @ M
         # (I − G A) C (I − G A)ᵀ + σ² G Gᵀ is the same covariance, and positive definite also after rounding.
         C = left @ C @ left.mT + G @ noise @ G.mT
@@ -202,7 +202,8 @@ class GaussianMixture(nn.Module):
         x = self.means.flatten(1).double()
         for _ in range(steps):
             r = self.responsibilities(x.to(self.means).unflatten(1, self.means.shape[1:])).double()
-            previous, x = x, torch.linalg.solve(torch.einsum("bk,kde->bde", r, precisions), r @ pulls)
+            R = torch.linalg.cholesky(torch.einsum("bk,kde->bde", r, precisions))
+            previous, x = x, torch.cholesky_solve((r @ pulls)[..., None], R)[..., 0]
             if (x - previous).norm() <= 1e-14 * x.norm():
                 break
         x = x.to(self.means).unflatten(1, self.means.shape[1:])
