@@ -31,7 +31,7 @@ WRITTEN_BY = {
     "ood_scores": "python -m course_lib domains",
     "phase_transition": "phase_transition.save_phase_transition()",
     "scores": "python -m course_lib reproduce",
-    "solver_costs": "python tests/benchmarks/run.py solvers",
+    "solver_costs": "python tests/benchmarks/run.py --parts solvers --data",
     "starts": "python -m course_lib starts",
     "time_jacobian": "python -m course_lib encoder",
     "time_round_trip": "python -m course_lib encoder",

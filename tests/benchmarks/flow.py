@@ -2,18 +2,19 @@
 
 The other model has the levels, steps, hidden widths and 1×1 convolutions (LU) of ours; its latents are split off
 without a coupling of their own, so that it has three networks less to evaluate. Both run without gradients of the
-weights in E(x) and D(z), and with them in the training step.
+weights in E(x) and D(z), and with them in the training step. The table has ratios, the medians of rounds in which all
+sides run by turns, and no times: on a machine that others use as well, a ratio is what can be trusted.
 """
 
 import torch
-from timing import compared, interleaved, optional, row, threads
+from timing import interleaved, optional, row, threads, versus
 
 from course_lib.models.flow_layers import CouplingNet
 from course_lib.models.glow import Glow
 from course_lib.models.weights import describe, load_state
 
-FASTER = 1 / 1.5
-"""The time that we aim at, as a fraction of normflows'."""
+BARE, AIMS = "bare convolutions of PyTorch", {"bare": 1.15, "theirs": 1.0}
+"""What the ratios should not exceed: of the coupling networks' own convolutions, and of normflows."""
 
 
 def images(batch, size=64):
@@ -61,12 +62,13 @@ def recorded_inputs(model, x):
     return calls
 
 
-def bare(calls):
-    """The gradient in its input of each network alone: what E(x) would cost if all else in it cost nothing."""
+def bare(calls, weights=False):
+    """The gradient in its input (and its weights) of each network alone: what a flow would cost if all else in it cost
+    nothing."""
     for net, a in calls:
         a = a.detach().requires_grad_()
         h = net(a)
-        torch.autograd.grad(h, a, torch.ones_like(h))
+        torch.autograd.grad(h, [a, *net.parameters()] if weights else a, torch.ones_like(h))
 
 
 def encode(encoder, x):
@@ -95,42 +97,58 @@ def training_step(model, loss, x):
     return step
 
 
+def compared(measure, batch, rounds, ours, other, against):
+    """The row of two columns of the rounds, with their ratio alone."""
+    aim = AIMS["bare" if against == BARE else "theirs"]
+    return row(
+        __name__, measure, f"batch {batch}", "", against=against, ratio=versus(rounds, ours, other)[-1], at_most=aim
+    )
+
+
 def gradients(nf, against, config, state, batch, repeats):
     """E(x) and D(z) with their gradients, against the bare convolutions and against normflows."""
-    x, setting = images(batch), f"batch {batch}"
-    model = ours(config, state).freeze()
+    x, model = images(batch), ours(config, state).freeze()
     with torch.no_grad():
         calls, z = recorded_inputs(model, x), model.encode(x)
-
-    def E():
-        return encode(model.encode_with_logdet, x)
-
-    def D():
-        return decode(lambda parts: model.decode(parts[0]), [z])
-
-    for name, function in (("E(x) with its gradient", E), ("D(z) with its gradient", D)):
-        rounds = interleaved([function, lambda: bare(calls)], repeats)
-        yield compared(__name__, name, setting, rounds, "bare convolutions of PyTorch", 1.25)
-    if nf is None:
-        return
-    other = theirs(nf, config, x).eval().requires_grad_(False)
-    with torch.no_grad():
-        parts = other.inverse_and_log_det(x)[0]
-    rounds = interleaved([E, lambda: encode(other.inverse_and_log_det, x)], repeats)
-    yield compared(__name__, "E(x) with its gradient", setting, rounds, against, FASTER)
-    rounds = interleaved([D, lambda: decode(lambda p: other.forward_and_log_det(p)[0], parts)], repeats)
-    yield compared(__name__, "D(z) with its gradient", setting, rounds, against, FASTER)
+    sides = [
+        lambda: encode(model.encode_with_logdet, x),
+        lambda: decode(lambda parts: model.decode(parts[0]), [z]),
+        lambda: bare(calls),
+    ]
+    if nf is not None:
+        other = theirs(nf, config, images(16)).eval().requires_grad_(False)
+        with torch.no_grad():
+            parts = other.inverse_and_log_det(x)[0]
+        sides.append(lambda: encode(other.inverse_and_log_det, x))
+        sides.append(lambda: decode(lambda p: other.forward_and_log_det(p)[0], parts))
+    rounds = interleaved(sides, repeats)
+    for i, name in enumerate(("E(x) with its gradient", "D(z) with its gradient")):
+        yield compared(name, batch, rounds, i, 2, BARE)
+        if nf is not None:
+            yield compared(name, batch, rounds, i, 3 + i, against)
 
 
 def training(nf, against, config, batch, repeats):
-    """A training step."""
-    x, model, other = images(batch), ours(config), theirs(nf, config, images(16))
-    mine = x.to(memory_format=torch.channels_last)
-    pair = [
-        training_step(model, lambda x: model.bits_per_dim(x).mean(), mine),
-        training_step(other, other.forward_kld, x),
+    """A training step with Adam against that of normflows; the gradient of its loss against the bare convolutions."""
+    x, model = images(batch).to(memory_format=torch.channels_last), ours(config)
+    with torch.no_grad():
+        calls = recorded_inputs(model, x)
+
+    def loss(x):
+        return model.bits_per_dim(x).mean()
+
+    sides = [
+        lambda: torch.autograd.grad(loss(x), list(model.parameters())),
+        lambda: bare(calls, weights=True),
+        training_step(model, loss, x),
     ]
-    return compared(__name__, "training step", f"batch {batch}", interleaved(pair, repeats), against)
+    if nf is not None:
+        other = theirs(nf, config, images(16))
+        sides.append(training_step(other, other.forward_kld, images(batch)))
+    rounds = interleaved(sides, repeats)
+    yield compared("training: loss and gradients", batch, rounds, 0, 1, BARE)
+    if nf is not None:
+        yield compared("training step", batch, rounds, 2, 3, against)
 
 
 def run(options):
@@ -143,5 +161,4 @@ def run(options):
         with threads(count):
             for batch in (1, 8):
                 yield from gradients(nf, against, config, state, batch, options.repeats)
-                if nf is not None:
-                    yield training(nf, against, config, batch, options.repeats)
+                yield from training(nf, against, config, batch, options.repeats)

@@ -3,7 +3,11 @@
     python tests/benchmarks/run.py [--parts flow memory operators growth] [--repeats 9] [--threads 1 2]
     python tests/benchmarks/run.py --parts solvers --data FOLDER [--images 20] [--minutes 15]
 
-Both sides of a ratio are timed in one run, by turns. The parts that are run replace their rows; the others stay.
+Both sides of a ratio are timed in one run, by turns. The parts that are run replace their rows of the same instruction
+set; the others stay. A processor with AVX-512 runs the code of one without it, in torch and in its libraries, under
+
+    ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2
+
 normflows and deepinv (`pip install --no-deps normflows deepinv`, and what they import) are optional.
 """
 
@@ -11,7 +15,7 @@ import argparse
 import importlib
 from pathlib import Path
 
-from timing import COLUMNS, kept
+from timing import COLUMNS, instructions, kept
 
 from course_lib.studies import FIGURES
 from course_lib.studies.store import write_table
@@ -30,12 +34,13 @@ def main():
     parser.add_argument("--out", type=Path, default=FIGURES / "benchmarks.csv")
     options = parser.parse_args()
     for part in options.parts:
-        rows = kept(options.out, "part", [part])
+        replaced = (part, instructions())
+        rows = [row for row in kept(options.out) if (row["part"], row["instructions"]) != replaced]
         for row in importlib.import_module(part).run(options):
             rows.append(row)
-            shown = [row[name] for name in COLUMNS[:-1]]
+            shown = [row[name] for name in COLUMNS[:-2]]
             print(*(f"{value:.4g}" if isinstance(value, float) else value for value in shown), flush=True)
-        rows.sort(key=lambda row: PARTS.index(row["part"]))
+        rows.sort(key=lambda row: (PARTS.index(row["part"]), row["instructions"]))
         write_table(options.out, rows, COLUMNS)
 
 

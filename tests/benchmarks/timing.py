@@ -12,15 +12,19 @@ from pathlib import Path
 
 import torch
 
-COLUMNS = ("part", "measure", "setting", "threads", "ours", "other", "unit", "against", "ratio", "at_most", "machine")
-"""`ratio` is ours / other, and `at_most` what it (where there is none: ours) should not exceed, if a goal was set."""
+COLUMNS = ("part", "measure", "setting", "threads", "ours", "other", "unit", "against", "ratio", "at_most")
+COLUMNS += ("instructions", "machine")
+"""`ratio` is ours / other, and `at_most` what it (where there is none: ours) should not exceed, if a goal was set.
+`instructions` is what torch may use of the processor, AVX512 or AVX2: `instructions`."""
 
 
 def seconds(function):
-    """Wall-clock seconds of one call."""
-    started = time.perf_counter()
+    """Seconds of one call: with one thread those of the processor, to which others on the machine add little; else
+    those of the clock on the wall."""
+    clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
+    started = clock()
     function()
-    return time.perf_counter() - started
+    return clock() - started
 
 
 def interleaved(functions, repeats=9, warmup=2):
@@ -48,13 +52,18 @@ def threads(count):
 def row(part, measure, setting, ours, other="", unit="", against="", ratio="", at_most=""):
     """One row of the table; `part` is the `__name__` of its file."""
     cells = (part.split(".")[-1], measure, setting, torch.get_num_threads(), ours, other, unit, against, ratio, at_most)
-    return dict(zip(COLUMNS, (*cells, machine()), strict=True))
+    return dict(zip(COLUMNS, (*cells, instructions(), machine()), strict=True))
 
 
 def compared(part, measure, setting, rounds, against, at_most="", scale=1e3, unit="ms"):
     """The row of two functions that were timed together: ours first, then the other."""
     ours, other, ratio = versus(rounds)
     return row(part, measure, setting, scale * ours, scale * other, unit, against, ratio, at_most)
+
+
+def instructions():
+    """AVX512, AVX2, …: the widest instructions that torch uses here (environment: ATEN_CPU_CAPABILITY)."""
+    return torch.backends.cpu.get_cpu_capability()
 
 
 def machine():
@@ -66,12 +75,12 @@ def machine():
     return f"{name}; {os.cpu_count()} cores; torch {torch.__version__}".replace(",", " ")
 
 
-def kept(path, column, values):
-    """The rows of a table, dictionaries, whose `column` has none of these values; none where there is no table yet."""
+def kept(path, column=None, values=()):
+    """The rows of a table, dictionaries: all, or those whose `column` has none of these values; [] without a table."""
     if not path.exists():
         return []
     with path.open(encoding="utf-8", newline="") as file:
-        return [row for row in csv.DictReader(file) if row[column] not in values]
+        return [row for row in csv.DictReader(file) if column is None or row[column] not in values]
 
 
 def optional(name):
