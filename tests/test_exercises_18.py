@@ -11,6 +11,15 @@ def weights(variance=lambda H, m, N: (H**2 * m[:, None] / N).sum(0), power=2, ha
     return lambda H, mean, dose, span: variance(H, mean, dose) / span**power / half
 
 
+def holdout(shown=lambda seen, held: seen & ~held, told=None, asked=lambda seen, held: seen & held, mean=None):
+    def answer(restore, y, seen, held):
+        kept = shown(seen, held)
+        missed = (restore(y * kept, kept if told is None else told(seen, held)) - y)[..., asked(seen, held)]
+        return mean(missed) if mean else missed.square().mean().sqrt()
+
+    return answer
+
+
 CASES = {
     "check_fewest_bits": (
         "flat",
@@ -60,5 +69,21 @@ CASES = {
     "check_wrong_kernel": (
         "wide",
         [("narrow", "leaves some blur"), ("same", "amplify"), ("none", "choose one of")],
+    ),
+    "check_holdout": (
+        holdout(),
+        [
+            (holdout(shown=lambda seen, held: seen), "has been shown"),
+            (holdout(told=lambda seen, held: seen), "takes their zeros"),
+            (holdout(asked=lambda seen, held: held), "nothing to compare"),
+            (holdout(asked=lambda seen, held: seen), "held back"),
+            (holdout(asked=lambda seen, held: seen | ~seen), "held back"),
+            (holdout(asked=lambda seen, held: ~(seen & ~held)), "held back"),
+            (holdout(lambda seen, held: seen & held, asked=lambda seen, held: seen & ~held), "other way round"),
+            (holdout(mean=lambda missed: missed.square().mean()), "root is missing"),
+            (holdout(mean=lambda missed: missed.abs().mean()), "mean of the sizes"),
+            (holdout(mean=lambda missed: missed.square().sum().sqrt()), "where both are True"),
+            (holdout(mean=lambda missed: missed), "one number"),
+        ],
     ),
 }

@@ -119,3 +119,39 @@ def check_wrong_kernel(answer):
         "same": "blur attenuates; to undo it is to amplify. Which of the two errors amplifies too much?",
     }
     chosen(answer, "wide", hints)
+
+
+@exercise
+def check_holdout(answer):
+    """Right: the method is shown the other pixels alone, and asked where there is a measurement to compare with."""
+    seen, held = uniform(12, 10) < 0.7, uniform(12, 10, seed=1) < 0.4
+    y = uniform(1, 1, 12, 10, seed=2) * seen
+    kept, asked = seen & ~held, seen & held
+
+    def restore(y, seen):  # the mean of what it is shown, where it is shown nothing
+        return torch.where(seen, y, y[..., seen].mean())
+
+    def miss(y_shown, shown, where):
+        return (restore(y_shown, shown) - y)[..., where].square().mean().sqrt().item()
+
+    right, value = miss(y * kept, kept, asked), number(call(answer, restore, y, seen, held), "the miss")
+    wrong = {
+        "the method has been shown what it is asked for, so it misses nothing. Hide it, in y and in `seen`.": 0.0,
+        "hide the pixels in `seen`, too: else the method takes their zeros for measurements.": miss(
+            y * kept, seen, asked
+        ),
+        "where nothing was measured, the 0 of y is nothing to compare with: ask at `seen & held`.": miss(
+            y * kept, kept, held
+        ),
+        "ask at the pixels that were held back, not at all of them.": [
+            miss(y * kept, kept, seen),
+            miss(y * kept, kept, seen | ~seen),
+            miss(y * kept, kept, ~kept),
+        ],
+        "the other way round: `held` are the pixels that the method must not see.": miss(y * asked, asked, kept),
+        "the root is missing.": right**2,
+        "a mean of squares, then the root; yours is the mean of the sizes.": (
+            (restore(y * kept, kept) - y)[..., asked].abs().mean().item()
+        ),
+    }
+    compare(value, right, wrong, "restore from the pixels that are seen and not held; compare where both are True.")
