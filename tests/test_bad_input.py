@@ -60,7 +60,7 @@ TOGETHER = {
     "a start for fewer images": ("y", lambda: solvers.ista(X, SAME, regularizers.L1(), 0.1, X[:1])),
     "no Lipschitz constant": ("lipschitz", lambda: solvers.gradient_descent(X, SAME, regularizers.L1(), 0.1)),
     "an indefinite matrix": (r"apply\S*", lambda: solvers.conjugate_gradient(lambda x: -x, X)),
-    "a step": ("step", lambda: reconstruction.sample_posterior(X, SAME, FLOW, 0.1, method="ula")),
+    "no step": ("step", lambda: reconstruction.sample_posterior(X, SAME, FLOW, 0.1, method="ula")),
     "step of zero": ("step", lambda: reconstruction.sample_posterior(X, SAME, FLOW, 0.1, method="ula", step=0.0)),
     "thinned samples": ("thin", lambda: reconstruction.sample_posterior(X, SAME, FLOW, 0.1, steps=8, thin=3)),
 }
