@@ -14,8 +14,8 @@ def check_noiseless_deblurring(answer):
     """Right: the circular blur is invertible; without noise the data alone determine x, whatever the prior."""
     hints = {
         "prior": "if TV were such a good prior for faces, it would win in the other tasks too. Does it?",
-        "memory": "TV has no weights: it has never seen a face.",
-        "smooth": "faces were as smooth at σ = 0.01, where TV has 15 dB less. What else has changed?",
+        "edges": "edges are as sharp at σ = 0.01, where TV has 15 dB less. What has changed between the two?",
+        "average": "there is no noise here to be averaged away. What do the data alone say about x?",
     }
     chosen(answer, "invertible", hints)
 
