@@ -155,6 +155,8 @@ def test_a_run_is_stamped_into_the_map():
         "| [01_one](notebooks/01_one.ipynb) | a | 5 min | 1 | 12 s, 433 MB |",
         "| [02_two](n) | b | 6 min | 2 | 3 s, 500 MB |",
     ]
+    with pytest.raises(ValueError, match=r"notebooks.csv: expected .*notebooks.py 02` writes, got none of 02_two"):
+        figures.stamp_runs(text, {"01_one": (12.4, 433.2)})
 
 
 def test_the_map_of_readme_quotes_the_measured_runs():

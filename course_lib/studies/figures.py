@@ -13,7 +13,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch.nn.functional as F
 
-from course_lib.common import progress, replacing
+from course_lib.common import check, progress, replacing
 from course_lib.data import TASKS, face, make_task, observe
 from course_lib.metrics import psnr
 from course_lib.operators import Mask
@@ -220,6 +220,8 @@ def stamp_runs(text, runs):
     lines = text.splitlines()
     for i, line in enumerate(lines):
         if found := re.match(r"\| \[(\d\d_\w+)\]", line):
+            expected = f"the row that `python tests/benchmarks/notebooks.py {found[1][:2]}` writes"
+            check(found[1] in runs, "figures/notebooks.csv", expected, f"none of {found[1]}")
             seconds, memory = runs[found[1]]
             lines[i] = f"{line.rpartition(' | ')[0]} | {seconds:.0f} s, {memory:.0f} MB |"
     return "\n".join(lines) + "\n"
