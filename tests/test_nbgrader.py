@@ -4,11 +4,8 @@ Runs where nbgrader is installed (`pip install nbgrader==0.9.6`); the course doe
 one notebook; only its exercises run, and the cells that they need.
 """
 
-import os
 import re
 import shutil
-import subprocess
-import sys
 
 import nbformat
 import pytest
@@ -21,41 +18,29 @@ from course_lib.tools.tidy import has_tag
 pytest.importorskip("nbgrader", reason="nbgrader is not installed")
 
 PATHS = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
-CONFIG = """c = get_config()
-c.CourseDirectory.course_id = "priors"
-c.ExecutePreprocessor.timeout = 1800
-"""
-
-
-def nbgrader(folder, *arguments):
-    environment = os.environ | {"JUPYTER_PLATFORM_DIRS": "1", "MPLBACKEND": "agg", "OMP_WAIT_POLICY": "PASSIVE"}
-    run = subprocess.run(
-        [sys.executable, "-m", "nbgrader", *arguments], cwd=folder, env=environment, capture_output=True, text=True
-    )
-    assert run.returncode == 0, run.stdout + run.stderr
 
 
 def graded(folder, source):
     """{student: {exercise: its points}} of a source that two students hand in: `right` with its solutions, `blank` as
     it was released."""
-    (folder / "nbgrader_config.py").write_text(CONFIG, encoding="utf-8")
+    from nbgrader.apps import NbGraderAPI
+    from traitlets.config import Config
+
+    course = {"course_id": "priors", "root": str(folder)}
+    nbgrader = NbGraderAPI(config=Config(CourseDirectory=course, ExecutePreprocessor={"timeout": 1800}))
     (folder / "source" / "lab").mkdir(parents=True)
     nbformat.write(source, folder / "source" / "lab" / "lab.ipynb")
-    nbgrader(folder, "generate_assignment", "lab")
+    done, grades = nbgrader.generate_assignment("lab"), {}
+    assert done["success"], done["log"]
     for student, origin in (("right", "source"), ("blank", "release")):
         (folder / "submitted" / student / "lab").mkdir(parents=True)
         shutil.copy(folder / origin / "lab" / "lab.ipynb", folder / "submitted" / student / "lab" / "lab.ipynb")
-    nbgrader(folder, "autograde", "lab")
-    from nbgrader.api import Gradebook
-
-    with Gradebook(f"sqlite:///{folder / 'gradebook.db'}", "priors") as book:
-        return {
-            student: {
-                grade.cell.name.removesuffix("_test"): grade.score
-                for grade in book.find_submission_notebook("lab", "lab", student).grades
-            }
-            for student in ("right", "blank")
-        }
+        done = nbgrader.autograde("lab", student)
+        assert done["success"], done["log"]
+        with nbgrader.gradebook as book:
+            found = book.find_submission_notebook("lab", "lab", student).grades
+            grades[student] = {grade.cell.name.removesuffix("_test"): grade.score for grade in found}
+    return grades
 
 
 def worth(solution):
