@@ -88,6 +88,17 @@ def test_the_table_beside_deepinv_is_that_of_its_file():
         assert f"| {algorithm} | {of} | {cells} |" in page
 
 
+def test_the_table_of_ratios_is_that_of_its_file():
+    page = (ROOT / "docs" / "speed.md").read_text(encoding="utf-8")
+    table = read_table("benchmarks").query("part == 'flow' and threads == 1").dropna(subset="ratio")
+    for (batch, measure, against), rows in table.groupby(["setting", "measure", "against"]):
+        ratios = rows.set_index("instructions").ratio
+        cells = " | ".join(f"{ratios[name]:.2f}" for name in ("AVX2", "AVX512"))
+        start = {"E": "E(x)", "D": "D(z)", "t": "training"}[measure[0]]
+        line = next(line for line in page.splitlines() if re.match(rf"\| {re.escape(start)}.* \| {batch[6:]} \|", line))
+        assert line.endswith(f"| {cells} |") if "normflows" in against else f"| {batch[6:]} | {cells} |" in line
+
+
 def test_the_tools_of_the_pages_are_declared_and_pinned():
     with (ROOT / "pyproject.toml").open("rb") as file:
         declared = tomllib.load(file)["project"]["optional-dependencies"]["pages"]
