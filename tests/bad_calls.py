@@ -305,6 +305,7 @@ RECONSTRUCTION = [
         eta=(0, -1),
         reference=((Z[:1], None),),
     ),
+    ("reconstruction.InPixels", {"model": FLOW, "shape": (3, 8, 8)}, {"model": (3,), "shape": (3, (8, 8), (3, 0, 8))}),
     ("reconstruction.patch_penalty", {"x": X, "flow": FLOW}, {"x": IMAGES, "flow": THING, "shift": ((8, 0), (0,))}),
     (
         "reconstruction.laplace",

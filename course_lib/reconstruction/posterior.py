@@ -74,11 +74,15 @@ class InPixels(nn.Module):
 
     Args:
         model: a density, with `log_prob` of images. shape: (C, H, W) of an image.
+
+    Raises ValueError for another model or shape.
     """
 
     def __init__(self, model, shape):
         super().__init__()
         check_calls("model", model, "log_prob", "parameters")
+        sides = isinstance(shape, tuple | list | torch.Size) and [isinstance(n, Integral) and n > 0 for n in shape]
+        check(sides and len(sides) == 3 and all(sides), "shape", "(C, H, W), positive integers", shape)
         self.model, self.shape = model, tuple(shape)
 
     @property
