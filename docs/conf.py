@@ -76,9 +76,9 @@ def fold(cell, tag, shown):
 
 
 def on_a_page(notebook):
-    """Change a notebook (a dict) to what its page shows. Claims are left out; set-up, cells to fill in, and solutions
-    with what they print are folded; of a schematic, the drawing stays; the badges become links, so that no picture
-    comes from elsewhere. The tags are those of course_lib/tools/tidy.py."""
+    """Change a notebook (a dict) to what its page shows. Claims are left out; set-up, code that only draws, cells to
+    fill in, and solutions with what they print are folded; of a schematic, the drawing stays; the badges become links,
+    so that no picture comes from elsewhere. The tags are those of course_lib/tools/tidy.py."""
     first = next(cell for cell in notebook["cells"] if cell["cell_type"] == "code")
     for cell in notebook["cells"]:
         source, tags = "".join(cell["source"]), cell["metadata"].setdefault("tags", [])
@@ -90,6 +90,8 @@ def on_a_page(notebook):
             tags.append("remove-cell")
         elif "schematic" in tags:
             tags.append("remove-input")
+        elif "drawing" in tags:
+            fold(cell, "hide-input", "The code that draws this")
         elif "solution" in tags:
             fold(cell, "hide-cell", "Solution")
         elif "exercises.check_" in source:  # its output says only that the answer is missing

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.st
 HIDDEN = {"claim", "solution"}
 """Tags of cells that a reader need not see: what the text claims, asserted; the answers."""
 
-TAGS = {*HIDDEN, "open", "schematic", "nbval-ignore-output"}
+TAGS = {*HIDDEN, "open", "schematic", "drawing", "nbval-ignore-output"}
 
 
 def load(path):

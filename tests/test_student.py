@@ -130,12 +130,13 @@ def test_a_cell_that_needs_an_answer_is_found(notebook):
         assert answers_used(later) == {line[5:-1]} and answers_used(notebook) == set()
 
 
+@pytest.mark.parametrize("tags", [("claim",), ("claim", "drawing")], ids="-".join)
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
-def test_no_other_cell_needs_what_a_claim_defines(path):
+def test_no_other_cell_needs_what_a_claim_or_a_drawing_defines(path, tags):
     cells = code_cells(nbformat.read(path, 4))
-    claimed, _ = names_in(cell for cell in cells if has_tag(cell, "claim"))
-    given, used = names_in(cell for cell in cells if not has_tag(cell, "claim"))
-    assert not (claimed - given) & used
+    defined, _ = names_in(cell for cell in cells if has_tag(cell, *tags))
+    given, used = names_in(cell for cell in cells if not has_tag(cell, *tags))
+    assert not (defined - given) & used
 
 
 def test_an_answer_of_nbgrader_is_the_stub_with_the_solution_marked():

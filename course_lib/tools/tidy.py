@@ -1,13 +1,15 @@
 """What an executed notebook needs to be committed: no time stamps, outputs in one piece, smaller pictures, and the
 sources folded that a reader need not see.
 
-All tools know three tags of a cell:
+All tools know four tags of a cell:
 
     solution    of an exercise      collapsed                   not in the students' notebooks
     claim       what the text says, collapsed                   neither in the students' notebooks nor on the pages
                 asserted
     schematic   code that draws     collapsed; the picture      the picture alone on the pages; in the students'
-                                    stays                       notebooks it stays, too
+                a scheme            stays                       notebooks it stays, too
+    drawing     code that draws     collapsed; the picture      folded on the pages; the students' notebooks keep it
+                results, no more    stays
 """
 
 import base64
@@ -22,7 +24,7 @@ from course_lib.common import check, write_text
 LARGE = 90_000
 """Bytes from which a picture is stored in 256 colours, or in greys."""
 
-COLLAPSED = ("solution", "claim", "schematic")
+COLLAPSED = ("solution", "claim", "schematic", "drawing")
 """Tags of the cells whose source JupyterLab shows as a bar to be opened."""
 
 
