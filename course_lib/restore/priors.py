@@ -6,7 +6,7 @@ from skimage.feature import Cascade
 from course_lib.common import check
 from course_lib.models.weights import load_model
 from course_lib.operators import Identity
-from course_lib.reconstruction import patch_map, recommended, warm_start
+from course_lib.reconstruction import patch_map, warm_start
 from course_lib.reconstruction.base import HALF_GREY, geometric
 from course_lib.regularizers import TV
 from course_lib.restore.problems import BlurInFrame
@@ -17,7 +17,7 @@ PRIORS = ("pnp", "patches", "tv", "face")
 MEGAPIXEL = 2**20
 """The most pixels for the priors that are slow."""
 
-START, STEPS, WEIGHT = 0.2, 8, 0.23
+START, STEPS, WEIGHT = 0.2, {"pnp": 8, "face": 16}, 0.23
 """Of plug and play: the strength with which it starts, the number of its steps, and λ (Zhang et al. 2021)."""
 
 FACE = (17, 10)
@@ -30,7 +30,7 @@ KINDS = {
     "pnp": "plug and play with the denoiser DnCNN (notebook 09)",
     "patches": "the flow of patches (notebook 18)",
     "tv": "total variation (notebook 04)",
-    "face": "the flow of faces (notebooks 12 to 14)",
+    "face": "plug and play with the flow in time of faces (notebook 19)",
 }
 
 
@@ -68,11 +68,18 @@ def is_aligned_face(x):
 def stages_of(prior, problem, steps):
     """The stages of a prior: functions of a state {"x": x, …}, the first of them of the cheap start x0, to the next."""
     y, A, sigma = problem.y, problem.A, max(problem.sigma, HALF_GREY)
-    if prior == "pnp":
-        steps = 1 if isinstance(A, Identity) else steps or STEPS
-        return splitting_stages(
-            y, A, sigma, load_model("dncnn", y.device), geometric(START, sigma, steps), x=problem.x0
-        )
+    total_variation = of_state(lambda x: warm_start(y, A, sigma))
+    if prior in STEPS:
+        steps = 1 if isinstance(A, Identity) else steps or STEPS[prior]
+        if prior == "pnp":
+            denoiser = load_model("dncnn", y.device)
+            margin = denoiser.config["shuffle"] * denoiser.config["depth"]  # as far as a pixel's result depends on
+        else:  # a face has one tile
+            denoiser, margin = load_model("flow_in_time", y.device).denoise, 0
+        stages = splitting_stages(y, A, sigma, denoiser, margin, geometric(START, sigma, steps), x=problem.x0)
+        # So few steps fill no wide hole from its border: on the square of 16 pixels a better start is worth 3 dB.
+        wanted = problem.mask is not None and problem.x0[0, 0].numel() <= MEGAPIXEL
+        return [total_variation, *stages] if wanted else stages
     if prior == "patches":
         flow = load_model("patch_glow", y.device)
 
@@ -80,14 +87,9 @@ def stages_of(prior, problem, steps):
             # Divided by σ, the noise has variance 1, and λ = ½: numbers of a size that suits L-BFGS.
             return lambda x: patch_map(y / sigma, (1 / sigma) * A, flow, 0.5, x, rounds=1, steps=12, seed=k).x
 
-        functions = [lambda x: warm_start(y, A, sigma), *(round_of(k) for k in range(steps or 4))]
-    elif prior == "tv":
-        options = {"steps": steps or 1000, "tolerance": 1e-5}
-        functions = [lambda x: primal_dual(y, A, TV(), 0.1 * sigma, x, **options).x]
-    else:
-        flow = load_model("glow", y.device)
-        functions = [lambda x: recommended(y, A, flow, sigma, steps=steps or 75).x]
-    return [of_state(function) for function in functions]
+        return [total_variation, *(of_state(round_of(k)) for k in range(steps or 4))]
+    options = {"steps": steps or 1000, "tolerance": 1e-5}
+    return [of_state(lambda x: primal_dual(y, A, TV(), 0.1 * sigma, x, **options).x)]
 
 
 def of_state(function):
@@ -95,15 +97,14 @@ def of_state(function):
     return lambda state: {"x": function(state["x"])}
 
 
-def splitting_stages(y, A, sigma, denoiser, strengths, x, side=None):
+def splitting_stages(y, A, sigma, denoiser, margin, strengths, x, side=None):
     """The stages of `plug_and_play.hqs`, x⁺ = f(v, s_k) with v = argmin_v ½‖A v − y‖² + (ρ_k/2)‖v − x‖²: one for v, and
     one for each tile of x⁺.
 
-    A tile takes the memory of a tile, and yet is what it is in the whole image: it sees as far beyond its borders as a
-    pixel of the denoiser's result depends on, `shuffle`·`depth` pixels for a DnCNN.
+    A tile takes the memory of a tile, and yet is what it is in the whole image: it sees `margin` pixels beyond its
+    borders, as far as a pixel of the denoiser's result depends on.
     """
     side = TILE if side is None else side
-    margin = denoiser.config["shuffle"] * denoiser.config["depth"]
 
     def data(s):
         def stage(state):

@@ -72,7 +72,8 @@ def restore(
         prior: pnp, patches, tv or face; auto takes the one that suits the picture, and says why.
         sigma: σ of the noise, where the range from black to white is 1; by default estimated. mask, kernel, factor: of
             inpainting, deblurring and sr; see `problems.make_problem`. limits: black and white; see `read_picture`.
-        steps: of the prior: turns of plug and play (8), grids of patches (4), iterations of total variation (1000).
+        steps: of the prior: turns of plug and play (8; 16 for a face), grids of patches (4), iterations of total
+            variation (1000).
 
     Raises ValueError and FileNotFoundError for what can't be read or does not fit, naming the argument.
     """
