@@ -38,6 +38,7 @@ def test_what_a_page_shows_of_each_kind_of_cell():
         "solution": cell("mine = 1\nassert exercises.check_x(mine)", "solution"),
         "claim": cell("assert x == 1", "claim"),
         "schematic": cell("draw()", "schematic"),
+        "drawing": cell("show()", "drawing"),
     }
     conf.on_a_page({"cells": list(cells.values())})
     tags = {name: cell["metadata"]["tags"] for name, cell in cells.items()}
@@ -45,6 +46,7 @@ def test_what_a_page_shows_of_each_kind_of_cell():
     assert tags["stub"] == ["hide-input", "remove-output"]
     assert tags["solution"] == ["solution", "hide-cell"], "what the check answers tells the solution"
     assert tags["claim"] == ["claim", "remove-cell"] and tags["schematic"] == ["schematic", "remove-input"]
+    assert tags["drawing"] == ["drawing", "hide-input"]
     assert cells["solution"]["metadata"]["mystnb"]["code_prompt_show"] == "Solution"
     assert re.findall(r"\]\((\S+)\)", cells["title"]["source"]) == [binder, colab]
     assert "![" not in cells["title"]["source"], "a picture from elsewhere"
