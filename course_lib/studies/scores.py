@@ -2,10 +2,12 @@
 
 from math import isnan
 
+import numpy as np
+
 from course_lib.common import write_text
 from course_lib.data import TASKS
 from course_lib.studies.methods import METHODS
-from course_lib.studies.store import in_order, read_table, write_table
+from course_lib.studies.store import FACE_CELLS, in_order, read_table, write_table
 
 PUBLISHED = {
     "deblurring": {"synthesis": (23.38, 2.04, 0.74, 0.09), "analysis": (32.16, 1.56, 0.94, 0.01)},
@@ -84,3 +86,21 @@ def tuned_lams(sigma):
     scores = read_table("scores")
     here = scores[scores["sigma"] == sigma].itertuples()
     return {(row.task, row.method): None if isnan(row.lam) else float(f"{row.lam:.4g}") for row in here}
+
+
+def common_faces(task, method, reference, sigma):
+    """The PSNRs of two methods on the faces that both have seen, two arrays: the first ones of the longer list."""
+    a, b = (np.array(FACE_CELLS.read(task, name, sigma)["psnr"]) for name in (method, reference))
+    n = min(len(a), len(b))
+    return a[:n], b[:n]
+
+
+def gain(task, method, reference, sigma=0.01):
+    """(mean, standard error) of what a method gains over another, in dB, on the faces that both have seen."""
+    a, b = common_faces(task, method, reference, sigma)
+    return mean_and_error(a - b)
+
+
+def mean_and_error(gains):
+    """(mean, standard error of the mean) of an array of paired gains, one a face."""
+    return gains.mean(), gains.std(ddof=1) / len(gains) ** 0.5

@@ -22,6 +22,7 @@ from course_lib.reconstruction.base import HALF_GREY
 from course_lib.regularizers import TV
 from course_lib.solvers import primal_dual
 from course_lib.studies.experiments import SIGMA, SIGMAS, climb
+from course_lib.studies.scores import mean_and_error
 from course_lib.studies.store import Store, in_order, write_table
 from course_lib.training import load_average
 from course_lib.training.loop import CHECKPOINT
@@ -159,11 +160,6 @@ def paired(trial, before, after):
     A way is a dictionary: flow, formulation, start, optimizer, task, sigma, and lam, which is "tuned" or "bayesian".
     """
     return mean_and_error(scores(trial, **after) - scores(trial, **before))
-
-
-def mean_and_error(gains):
-    """(mean, standard error of the mean) of an array of paired gains, one a face."""
-    return gains.mean(), gains.std(ddof=1) / len(gains) ** 0.5
 
 
 def scores(trial, lam, **way):
