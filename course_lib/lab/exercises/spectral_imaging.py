@@ -145,10 +145,10 @@ def check_sampling(answer):
 
 @exercise
 def check_unseen(answer):
-    """Right: (K − m) (n² − (n / f)²): maps that no filter sees, without what is left of them in the large pixels."""
-    for K, m, n, f in ((4, 3, 96, 4), (6, 2, 40, 5)):
-        value = number(call(answer, K, m, n, f), "the number of dimensions")
-        small, large = n**2, (n // f) ** 2
+    """Right: (K − m) (p² − (p / f)²): maps that no filter sees, without what is left of them in the large pixels."""
+    for K, m, p, f in ((4, 3, 96, 4), (6, 2, 40, 5)):
+        value = number(call(answer, K, m, p, f), "the number of dimensions")
+        small, large = p**2, (p // f) ** 2
         wrong = {
             "you counted equations and took them off the unknowns. But the images tell again what the cube has told:"
             " count what *neither* sees.": (K - m) * small - K * large,
@@ -159,8 +159,8 @@ def check_unseen(answer):
             "those are the combinations that the camera does see; count those that it does not.": m * (small - large),
             "that is what the spectrometer *does* see of the maps that the camera misses.": (K - m) * large,
             "that is for one map; how many combinations of K maps does the camera miss?": small - large,
-            "the spectrometer has (n / f)² pixels: n / f a side.": (K - m) * (small - n // f),
+            "the spectrometer has (p / f)² pixels: p / f a side.": (K - m) * (small - p // f),
         }
         compare(
-            value, (K - m) * (small - large), wrong, f"for K = {K}, m = {m}, n = {n}, f = {f} it is another number."
+            value, (K - m) * (small - large), wrong, f"for K = {K}, m = {m}, p = {p}, f = {f} it is another number."
         )
