@@ -94,6 +94,7 @@ def draw_chain(flow, truth, k, name="", parts=8):
     for radius in (1, 2):
         left.add_patch(plt.Circle((0, 0), radius, fill=False, color="#777777", linewidth=0.8))
     left.set(xlim=(-4, 4), ylim=(-4, 4), aspect="equal", title=f"{name} after {k} of {len(states) - 1} couplings")
+    left.set(xlabel="first coordinate", ylabel="second coordinate")
     right.plot(losses, ".-", color="#999999")
     right.plot(k, losses[k], "o", color=COLORS["analysis"])
     right.set(xlabel="couplings k", ylabel="nats", title=f"loss, if the flow stopped here: {losses[k]:.2f}")
