@@ -95,13 +95,14 @@ def show_clouds(clouds, exact, box=(-2.4, 2.0, -2.2, 2.2), columns=4, count=400,
         axis.axis("off")
     for axis, (title, points) in zip(axes.flat, clouds.items(), strict=False):
         density = exact[title].log_prob(grid).view(161, 161).T
-        levels = density.max().item() - torch.tensor(
-            [8.0, 4.5, 2.0, 0.5]
-        )  # 4, 3, 2, 1 standard deviations of a Gaussian
+        # Where a Gaussian has them at 4, 3, 2 and 1 standard deviations.
+        levels = density.max().item() - torch.tensor([8.0, 4.5, 2.0, 0.5])
         axis.contour(first, second, density, levels=levels, colors="#777777", linewidths=0.8, linestyles="solid")
         axis.plot(*points[:count].flatten(1).T, ".", color="#0072B2", markersize=2, alpha=0.6)
         axis.set_title(title, fontsize=9)
         axis.set(xlim=box[:2], ylim=box[2:], aspect="equal")
         axis.grid(False)
+    figure.supxlabel("$x_1$", fontsize=10)
+    figure.supylabel("$x_2$", fontsize=10)
     plt.close(figure)
     return figure

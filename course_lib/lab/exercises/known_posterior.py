@@ -113,7 +113,7 @@ def check_factor(answer):
     ordered = scores.sort().values
     right = ordered[43].item()  # ⌈48 · 0.9⌉ = 44
     wrong = {
-        "count the new image, too: k = ⌈(n + 1) level⌉, not ⌈n level⌉.": ordered[42].item(),
+        "count the new image, too: there are n + 1 scores.": ordered[42].item(),
         "Python counts from 0: the k-th smallest has the index k − 1.": ordered[44].item(),
         "an interpolated quantile promises nothing: take the k-th smallest score itself.": [
             scores.quantile(level).item(),
@@ -124,7 +124,9 @@ def check_factor(answer):
         "a factor, please: that is the rank k.": 44.0,
     }
     value = number(call(answer, scores, level), "the factor")
-    compare(value, right, wrong, "sort the n scores and take the k-th smallest, k = ⌈(n + 1) level⌉.")
+    compare(
+        value, right, wrong, "sort the n scores and take the k-th smallest: which k makes k/(n + 1) at least the level?"
+    )
 
 
 class Budgeted:
