@@ -90,12 +90,14 @@ CASES = {
         ],
     ),
     "check_more_pixels": (
-        ("floor", "zero"),
+        (23, 23),
         [
-            (("zero", "zero"), "12 288"),
-            (("floor", "floor"), "encoder knows"),
-            (("floor", "none"), "choose one of"),
-            ("floor", "pair"),
+            ((40, 23), "better than the projection"),
+            ((30, 40), "better than the projection"),
+            ((23, 40), "a path from z = 0"),
+            ((23, 30), "eighty evaluations"),
+            ((23, 25), "choose one of"),
+            (23, "a pair"),
         ],
     ),
 }

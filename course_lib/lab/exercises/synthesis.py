@@ -139,7 +139,9 @@ def check_few_pixels(answer):
 
 @exercise
 def check_more_pixels(answer):
-    """Right: a VAE stops at its distance from x, however many pixels; a bijection misses no image."""
-    several(answer, 2, "give a pair: (VAE, Glow).")
-    chosen(answer[0], "floor", {"zero": "VAE: 192 numbers describe z, 12 288 describe x. Is there a z for each x?"})
-    chosen(answer[1], "zero", {"floor": "Glow: which z would you hand to D to get x back? The encoder knows it."})
+    """Right: the VAE stops at its projection; Glow misses no image, and stops on the way, in 60 evaluations."""
+    several(answer, 2, "give a pair of numbers: (VAE, Glow).")
+    range_ends = "VAE: no z gives an image of her that is better than the projection, however many pixels you see."
+    chosen(answer[0], "23", {"30": range_ends, "40": range_ends})
+    exact = "Glow: a z of 40 dB is there, the code of y. But does a path from z = 0 get there in 60 evaluations?"
+    chosen(answer[1], "23", {"30": "Glow: in section 1, how far had it come after eighty evaluations?", "40": exact})
