@@ -17,21 +17,31 @@ def velocity(f, x, t, kind="right"):
     }[kind]()
 
 
-def encode(v, x, steps, kind="right"):
-    h = (1 if kind == "forward" else -1) / steps
-    for k in range(steps):
-        t = k * h if kind == "forward" else 1 + k * h
-        half = x + h / 2 * v(x, t)
-        x = {
-            "right": lambda x=x, t=t, half=half: x + h * v(half, t + h / 2),
-            "forward": lambda x=x, t=t, half=half: x + h * v(half, t + h / 2),
-            "euler": lambda x=x, t=t: x + h * v(x, t),
-            "same time": lambda x=x, t=t, half=half: x + h * v(half, t),
-            "wrong way": lambda x=x, t=t: x + h * v(x - h / 2 * v(x, t), t + h / 2),
-            "heun": lambda x=x, t=t: x + h / 2 * (v(x, t) + v(x + h * v(x, t), t + h)),
-            "half": lambda x=x, t=t, half=half: x + h / 2 * v(half, t + h / 2),
-        }[kind]()
+def encode(v, x, steps, kind="right", rounds=60):
+    h = 1 / steps
+    for k in range(steps) if kind in ("order", "forward") else range(steps - 1, -1, -1):
+        after, t = x, k * h
+        if kind == "forward":
+            x = x + h * v(x, t)
+        elif kind == "midpoint":
+            x = x - h * v(x - h / 2 * v(x, t + h), t + h / 2)
+        else:
+            for _ in range(rounds):
+                x = after - h * v(x, t + h if kind == "late" else t)
     return x
+
+
+def variance(s, t, kind="right"):
+    noise = (1 - t) / t
+    return {
+        "right": 1 / (1 / s**2 + 1 / noise**2),
+        "unscaled": 1 / (1 / s**2 + 1 / (1 - t) ** 2),
+        "noise": noise**2,
+        "root": (1 / (1 / s**2 + 1 / noise**2)) ** 0.5,
+        "sum": s**2 + noise**2,
+        "weight": s**2 / (s**2 + noise**2),
+        "other": s * noise,
+    }[kind]
 
 
 def adams(v, z, order=3):
@@ -72,14 +82,29 @@ CASES = {
     "check_encoder": (
         encode,
         [
-            (lambda *a, kind=kind: encode(*a, kind=kind), word)
+            (lambda *a, kind=kind, rounds=rounds: encode(*a, kind=kind, rounds=rounds), word)
+            for kind, rounds, word in [
+                ("forward", 0, "it is D"),
+                ("right", 1, "not at x'"),
+                ("late", 1, "not at x'"),
+                ("late", 60, "at the time t"),
+                ("order", 60, "undone first"),
+                ("midpoint", 0, "midpoint rule"),
+                ("right", 3, "stands still"),
+            ]
+        ],
+    ),
+    "check_variance": (
+        variance,
+        [
+            (lambda *a, kind=kind: variance(*a, kind=kind), word)
             for kind, word in [
-                ("forward", "it is D"),
-                ("euler", "Euler's rule"),
-                ("same time", "in time, too"),
-                ("wrong way", "negative"),
-                ("heun", "Heun's rule"),
-                ("half", "t starts at 1"),
+                ("unscaled", "not 1 − t"),
+                ("noise", "the prior knows"),
+                ("root", "standard deviation"),
+                ("sum", "if x_t is known"),
+                ("weight", "weight of x_t/t"),
+                ("other", "precisions add"),
             ]
         ],
     ),

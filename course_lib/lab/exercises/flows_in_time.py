@@ -1,11 +1,10 @@
 """Checks of the exercises in notebook 19."""
 
 import math
-from itertools import pairwise
 
 import torch
 
-from course_lib.lab.exercises import normal, uniform
+from course_lib.lab.exercises import normal
 from course_lib.lab.exercises.checking import (
     call,
     chosen,
@@ -57,36 +56,59 @@ def check_velocity(answer):
 
 @exercise
 def check_encoder(answer):
-    """Right: the same rule with a negative step, from t = 1 down to t = 0."""
-    x, steps = uniform(3, 2), 4
+    """Right: each of Euler's steps is undone by its own fixed point, the last step first."""
+    z, steps = normal(3, 2, seed=4), 8
+    h = 1 / steps
 
     def v(x, t):
-        return torch.sin(3 * x) * (1 + 2 * t) + t**2
+        return torch.sin(2 * x) * (1 + t) + t**2
 
-    def walk(times, slope):
+    def decode(z):
+        for k in range(steps):
+            z = z + h * v(z, k * h)
+        return z
+
+    def undone(order, late=0.0, rounds=60):
         u = x
-        for t, after in pairwise(times):
-            u = u + (after - t) * slope(u, t, after - t)
+        for k in order:
+            after = u
+            for _ in range(rounds):
+                u = after - h * v(u, k * h + late)
         return u
 
-    down, up = [1 - k / steps for k in range(steps + 1)], [k / steps for k in range(steps + 1)]
-
-    def middle(u, t, h):
-        return v(u + h / 2 * v(u, t), t + h / 2)
-
+    x, down = decode(z), range(steps - 1, -1, -1)
+    middle = x
+    for k in down:
+        half = middle - h / 2 * v(middle, (k + 1) * h)
+        middle = middle - h * v(half, (k + 0.5) * h)
     wrong = {
-        "that goes from t = 0 to 1: it is D.": walk(up, middle),
-        "that is Euler's rule: take the slope in the middle of the step.": walk(down, lambda u, t, h: v(u, t)),
-        "the middle of a step is half a step away in time, too.": walk(down, lambda u, t, h: v(u + h / 2 * v(u, t), t)),
-        "the step is negative, h = −1/steps, also on the way to the middle.": [
-            walk(down, lambda u, t, h: v(u - h / 2 * v(u, t), t + h / 2)),
-            walk(down, lambda u, t, h: -middle(u, t, h)),
+        "that goes from t = 0 to 1: it is D.": decode(x),
+        "D took its slope at the beginning of the step, at the point that you look for, not at x'.": [
+            undone(down, rounds=1),
+            undone(down, late=h, rounds=1),
         ],
-        "that is Heun's rule, of the same order; take the middle of the step.": walk(
-            down, lambda u, t, h: (v(u, t) + v(u + h * v(u, t), t + h)) / 2
-        ),
+        "D took the slope of the step from t to t + h at the time t.": undone(down, late=h),
+        "the last step is undone first.": undone(range(steps)),
+        "that is the midpoint rule: it comes near E, and does not undo Euler's steps.": middle,
     }
-    compare(call(answer, v, x, steps), walk(down, middle), wrong, "h = −1/steps, and t starts at 1.")
+    hint = "iterate u ← x' − h v(u, t) until u stands still, in each step, and the last step first."
+    compare(call(answer, v, x, steps), z, wrong, hint)
+
+
+@exercise
+def check_variance(answer):
+    """Right: s²σ_t²/(s² + σ_t²) with σ_t = (1 − t)/t: the precisions 1/s² and 1/σ_t² add up."""
+    s, t = 0.6, 0.7
+    noise = (1 - t) / t
+    wrong = {
+        "of x_t/t the noise is (1 − t)/t, not 1 − t.": s**2 * (1 - t) ** 2 / (s**2 + (1 - t) ** 2),
+        "that is the variance of the noise in x_t/t; the prior knows something, too.": noise**2,
+        "that is the standard deviation.": (s**2 * noise**2 / (s**2 + noise**2)) ** 0.5,
+        "that is the variance of x_t/t; asked is that of x, if x_t is known.": s**2 + noise**2,
+        "that is the weight of x_t/t in the mean of x.": s**2 / (s**2 + noise**2),
+    }
+    right = s**2 * noise**2 / (s**2 + noise**2)
+    compare(call(answer, s, t), right, wrong, "x_t/t is x with noise of (1 − t)/t, and precisions add up.")
 
 
 class Counted:
