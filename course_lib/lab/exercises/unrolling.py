@@ -72,7 +72,7 @@ def run_layers(layers, A, y):
     return z
 
 
-@open_exercise(-9, -20, -32, unit=" dB")
+@open_exercise(-9, -20, -42, unit=" dB")
 def check_untrained_layers(answer):
     """That is the error of 16 layers, over 300 codes for each of three matrices that you have not seen."""
     errors = []
