@@ -6,11 +6,9 @@ from course_lib.lab.exercises.analysis import biharmonic
 from course_lib.reconstruction import analysis, warm_start
 
 
-def in_x(E, x, sign=-2.0):
-    x = x.clone().requires_grad_()
-    z = E(x)
-    (slope,) = torch.autograd.grad(z.sum(), x)
-    return (z**2 + sign * slope.abs().log()).detach()
+def penalty(E, x, weight=-2.0, volume=lambda J: torch.linalg.slogdet(J).logabsdet):
+    J = torch.stack([torch.autograd.functional.jacobian(E, point) for point in x])
+    return E(x).square().sum(1) + weight * volume(J)
 
 
 def step(D, z, g, tau, kind="right"):
@@ -48,12 +46,16 @@ CASES = {
         ],
     ),
     "check_map_penalty": (
-        in_x,
+        penalty,
         [
-            (lambda E, x: in_x(E, x, 2.0), "sign"),
-            (lambda E, x: in_x(E, x, -1.0), "twice"),
-            (lambda E, x: E(x) ** 2, "log-determinant"),
-            (lambda E, x: float("nan"), "tensor"),
+            (lambda E, x: penalty(E, x, 2.0), "sign"),
+            (lambda E, x: penalty(E, x, -1.0), "twice"),
+            (lambda E, x: penalty(E, x, 0.0), "log-determinant"),
+            (lambda E, x: penalty(E, x, volume=lambda J: J.diagonal(dim1=1, dim2=2).abs().log().sum(1)), "diagonal"),
+            (lambda E, x: penalty(E, x, volume=lambda J: J.sum(1).abs().log().sum(1)), "one dimension only"),
+            (lambda E, x: penalty(E, x).sum(), "each point"),
+            (lambda E, x: penalty(E, x, volume=lambda J: torch.linalg.det(J)), "less twice"),
+            (lambda E, x: torch.full((len(x),), torch.nan), "NaN"),
         ],
     ),
     "check_posterior_weights": (

@@ -53,20 +53,26 @@ def check_step_in_z(answer):
 
 @exercise
 def check_map_penalty(answer):
-    """Right: −2 log p(x) = E(x)² − 2 log|E'(x)|, up to a constant."""
-    x = torch.linspace(-2, 2, 9, dtype=torch.float64)
+    """Right: −2 log p(x) = ‖E(x)‖² − 2 log|det J_E(x)|, up to a constant."""
+    M, x = normal(3, 3), normal(4, 3, seed=1)
 
     def E(x):
-        return 2 * x + torch.sin(3 * x)
+        return (2 * x + torch.sin(3 * x)) @ M.T
 
-    slope = 2 + 3 * torch.cos(3 * x)
-    right, value = E(x) ** 2 - 2 * slope.abs().log(), call(answer, E, x)
+    J = M * (2 + 3 * torch.cos(3 * x))[:, None]
+    square, logdet = E(x).square().sum(1), torch.linalg.det(J).abs().log()
+    right, value = square - 2 * logdet, call(answer, E, x)
     wrong = {
-        "the sign: log|E'| is subtracted; stretching is likely.": E(x) ** 2 + 2 * slope.abs().log(),
-        "twice the logarithm: the penalty is −2 log p, not −log p.": E(x) ** 2 - slope.abs().log(),
-        "that is (4)'s penalty: the log-determinant, here log|E'(x)|, is missing.": E(x) ** 2,
+        "the sign: log|det J_E| is subtracted; stretching is likely.": square + 2 * logdet,
+        "twice the logarithm: the penalty is −2 log p, not −log p.": square - logdet,
+        "that is (4)'s penalty: the log-determinant is missing.": square,
+        "the determinant, not the product of the diagonal: E mixes the values.": square
+        - 2 * J.diagonal(dim1=1, dim2=2).abs().log().sum(1),
+        "the gradient of E(x).sum() adds up the rows of J_E; that is enough in one dimension only.": square
+        - 2 * J.sum(1).abs().log().sum(1),
+        "a number for each point of the batch.": right.sum(),
     }
-    compare(value, right, wrong, "E'(x) by autograd: grad of E(x).sum(), then abs, log.")
+    compare(value, right, wrong, "the Jacobian matrix of each point, then ‖E(x)‖² less twice its log|det|.")
 
 
 @exercise
