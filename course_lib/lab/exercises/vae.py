@@ -156,7 +156,7 @@ def hidden_images():
     return images, torch.stack(logs)
 
 
-@open_exercise(1.5, 0.5, 0.15, unit=" nats of error")
+@open_exercise(2.0, 0.5, 0.02, unit=" nats of error")
 def check_few_evaluations(answer):
     """Find the posterior first, then draw where it is, from something a little wider."""
     images, logs = hidden_images()
