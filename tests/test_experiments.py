@@ -166,3 +166,15 @@ def test_without_validation_images_lam_is_the_start(experiment):
     alone = untuned_experiment(experiment.test)
     assert alone.tune("deblurring", "recommended", 0.02) == (0.02**2 / 2, {})
     assert alone.tune("sr2", "bicubic", 0.02) == (None, {})
+
+
+def test_no_stored_lam_is_at_the_edge_of_the_lam_that_were_tried():
+    """But where the score has become flat, so that there is none: the limit λ → 0 is as good; and for the blur without
+    noise, where the least λ is the best."""
+    keys, tuning = ["task", "method", "sigma"], read_table("tuning")
+    chosen = read_table("scores").dropna(subset="lam").set_index(keys)["lam"]
+    for key, tried in tuning.groupby(keys):
+        if key in chosen.index and key[::2] != ("deblurring", 0.0):
+            inside = 1.001 * tried["lam"].min() < chosen[key] < 0.999 * tried["lam"].max()
+            decade = tried[(tried["lam"] / chosen[key]).between(0.09, 11)]["psnr"]
+            assert inside or decade.max() - decade.min() < 0.01, key
