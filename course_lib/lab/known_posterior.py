@@ -86,7 +86,7 @@ def show_clouds(clouds, exact, box=(-2.4, 2.0, -2.2, 2.2), columns=4, count=400,
     """A figure with a panel for each cloud {title: points [S, 1, 1, 2]}, over lines of equal density of `exact`, a
     `GaussianMixture`, or one for each panel, {title: mixture}."""
     rows = -(-len(clouds) // columns)
-    options = {"figsize": (size * columns, size * rows + 0.3), "layout": "constrained", "squeeze": False}
+    options = {"figsize": (size * columns, size * rows + 0.5), "layout": "constrained", "squeeze": False}
     figure, axes = plt.subplots(rows, columns, sharex=True, sharey=True, **options)
     first, second = (torch.linspace(*side, 161, dtype=torch.float64) for side in (box[:2], box[2:]))
     grid = torch.cartesian_prod(first, second).view(-1, 1, 1, 2)
