@@ -52,7 +52,7 @@ def check_hidden_step(answer):
 
 @exercise
 def check_above_truth(answer):
-    """Right: in none. Whatever comes near a minimum lies below all other images, the truth among them."""
+    """Right: in none. Whatever comes near the minimum lies below most other images, the truth among them."""
     hints = {
         "few": "the truth is an image like any other. Where does a minimizer lie, compared with any image?",
         "half": "it is no matter of chance: what does *minimizer* mean, when the truth is one of the candidates?",
