@@ -21,9 +21,9 @@ def holdout(shown=lambda seen, held: seen & ~held, told=None, asked=lambda seen,
 
 
 CASES = {
-    "check_fewest_bits": (
-        "flat",
-        [("photographs", "guessed"), ("noise", "harder to predict"), ("same", "integrates"), ("all", "choose one of")],
+    "check_favourite_grain": (
+        "clean",
+        [("trained", "flow draws"), ("same", "away from the centre"), ("all", "choose one of")],
     ),
     "check_pixels_once": (
         penalty(),

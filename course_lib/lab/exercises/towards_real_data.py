@@ -25,14 +25,13 @@ from course_lib.regularizers import TV
 
 
 @exercise
-def check_fewest_bits(answer):
-    """Right: flat patches are predicted best of all, down to the noise that the flow was trained with."""
+def check_favourite_grain(answer):
+    """Right: a flat patch with grain is a Gaussian around grey, and a Gaussian is densest at its centre."""
     hints = {
-        "photographs": "it was trained on photographs. But how well can a pixel be guessed from its neighbours there?",
-        "noise": "in white noise no pixel says anything about its neighbour: nothing is harder to predict.",
-        "same": "a density integrates to one, but it is not flat: some patches are more probable than others.",
+        "trained": "that is the grain of what the flow draws. But where is the density of a Gaussian largest?",
+        "same": "every bit of grain moves the patch away from the centre of the Gaussian. How does −log p grow?",
     }
-    chosen(answer, "flat", hints)
+    chosen(answer, "clean", hints)
 
 
 @exercise
