@@ -21,7 +21,7 @@ from PIL import Image, ImageChops
 
 from course_lib.common import check, write_text
 
-LARGE = 90_000
+LARGE = 70_000
 """Bytes from which a picture is stored in 256 colours, or in greys."""
 
 COLLAPSED = ("solution", "claim", "schematic", "drawing")
