@@ -171,6 +171,11 @@ def test_an_open_exercise_has_three_points_and_partial_credit(notebook):
     assert test.source == "int(exercises.check_two_means(my_answer))" and test.metadata.nbgrader.points == 3
 
 
+def test_a_comment_at_the_top_of_a_solution_belongs_to_it():
+    source = answer_source(STUB, SOLUTION.replace("    c =", "    # why\n    c ="))
+    assert f"    {BEGIN}\n    # why\n    c = helper(a)" in source and "..." not in source
+
+
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
 def test_each_notebook_has_its_versions(path):
     notebook = nbformat.read(path, 4)
@@ -186,6 +191,7 @@ def test_each_notebook_has_its_versions(path):
     for cell in marked:
         ast.parse(cell.source)
         assert (BEGIN in cell.source) == (END in cell.source) == cell.metadata.nbgrader.solution
+        assert not re.search(r"(=|return) \.\.\.", cell.source), "a stub above its solution"
 
 
 @pytest.mark.parametrize(("name", "stub", "solution"), PAIRS)

@@ -97,10 +97,11 @@ def answer_source(stub, solution):
         if isinstance(node, ast.Assert):
             continue
         if isinstance(node, ast.FunctionDef):
-            body = node.body[0].lineno - node.lineno
-            head, rest = lines.splitlines()[:body], lines.splitlines()[body:]
-            head = heads[node.name].splitlines()[:body] if node.name in heads else head
-            parts.append("\n".join([*head, f"    {BEGIN}", *rest, f"    {END}"]))
+            lines, body = lines.splitlines(), node.body[0].lineno - node.lineno
+            while lines[body - 1].lstrip().startswith("#"):  # a comment before the first statement
+                body -= 1
+            head = heads[node.name].splitlines() if node.name in heads else lines
+            parts.append("\n".join([*head[:body], f"    {BEGIN}", *lines[body:], f"    {END}"]))
         else:
             parts.append(f"{BEGIN}\n{lines}\n{END}")
     return "\n\n\n".join(parts)
