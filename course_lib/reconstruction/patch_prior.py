@@ -4,7 +4,8 @@
 
 with P_k x the K patches of w×w pixels of an image of d values (EPLL, Zoran & Weiss 2011, doi:10.1109/ICCV.2011.6126278,
 whose mixture of Gaussians a flow replaces in patchNR, Altekrüger et al. 2023, arXiv 2205.12021). The factor makes φ
-count every pixel once, as −2 log p of a whole image does, so that λ = σ²/2 keeps its meaning.
+count every pixel once on average, as −2 log p of a whole image does, so that λ = σ²/2 keeps its meaning; in a shifted
+grid, which reaches beyond the border, an inner pixel counts less, and one at the border more.
 """
 
 from numbers import Integral
