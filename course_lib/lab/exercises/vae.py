@@ -123,7 +123,7 @@ def check_linear_elbo(answer):
 
 @exercise
 def check_large_beta(answer):
-    """Right: the price drives the KL to zero; the decoder knows nothing of x, and η grows to the variance."""
+    """Right: the price drives the KL almost to zero; the decoder knows nothing of x, and η grows to the variance."""
     several(answer, 2, "give a pair: (KL, η).")
     price = "KL: β is its price. What do you do with a thing whose price goes up?"
     chosen(answer[0], "falls", {"same": price, "grows": price})
