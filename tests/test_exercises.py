@@ -69,11 +69,11 @@ def test_every_check_has_its_cases():
 @pytest.mark.parametrize(
     ("tiers", "score", "points", "words"),
     [
-        ((1, 2, 4), 0.5, 0, "the next point is at 1 dB"),
+        ((1, 2, 4), 0.5, 0, "the first point is at 1 dB"),
         ((1, 2, 4), 1, 1, "1 of 3 points. The next point is at 2 dB"),
         ((1, 2, 4), 3.99, 2, "2 of 3 points. The next point is at 4 dB"),
         ((1, 2, 4), 5, 3, "5 dB: 3 of 3 points. Well done"),
-        ((9, 5, 1), 10, 0, "the next point is at 9 dB"),
+        ((9, 5, 1), 10, 0, "the first point is at 9 dB"),
         ((9, 5, 1), 5, 2, "The next point is at 1 dB"),
         ((9, 5, 1), 0.3, 3, "3 of 3 points"),
         ((1, 2, 4), math.nan, 0, "finite"),

@@ -86,7 +86,7 @@ CASES = {
         BEST,
         [
             (24 * [1], "erases"),
-            (CLICK, "the next point is at 20"),
+            (CLICK, "the first point is at 20"),
             ([1, 0], "got 2"),
             (24 * [0.5], "open or shut"),
             ("110", "24 numbers"),

@@ -90,7 +90,7 @@ CASES = {
     "check_rule": (
         rehearsed,
         [
-            (by_discrepancy, "the next point is at 0.4 dB"),
+            (by_discrepancy, "the first point is at 0.4 dB"),
             (lambda y, A, solve, phi, sigma: 0.02, "dB lost"),
             (lambda y, A, solve, phi, sigma: 0 * sigma, "positive"),
             (lambda y, A, solve, phi, sigma: exercises.LAMS, "one number"),

@@ -91,9 +91,9 @@ CASES = {
         either,
         [
             (lambda y, A, k: A.T(y), "0 %"),
-            (by_l1, "57.5 %: the next point is at 60 %"),
-            (by_omp, "the next point is at 60 %"),
-            (lambda y, A, k: solvers.iht(y, A, k).x, "the next point is at 60 %"),
+            (by_l1, "57.5 %: the first point is at 60 %"),
+            (by_omp, "the first point is at 60 %"),
+            (lambda y, A, k: solvers.iht(y, A, k).x, "the first point is at 60 %"),
             (lambda y, A, k: A.T(y)[:, 0], "shape"),
             (lambda y, A, k: A.T(y) / 0, "NaN"),
         ],

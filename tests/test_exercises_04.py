@@ -87,8 +87,8 @@ CASES = {
     "check_surfaces": (
         with_weights(3, 1),
         [
-            (lambda v, sigma: TV().prox(v, sigma), "the next point is at 0.3 dB"),
-            (lambda v, sigma: v, "the next point is at 0.3 dB"),
+            (lambda v, sigma: TV().prox(v, sigma), "the first point is at 0.3 dB"),
+            (lambda v, sigma: v, "the first point is at 0.3 dB"),
             (lambda v, sigma: v[:, 0], "shape"),
             (lambda v, sigma: v / 0, "NaN"),
         ],

@@ -115,8 +115,8 @@ CASES = {
         even,
         [
             (scan(2), "1024 pixels"),
-            (scan(4), "next point is at 1 dB"),
-            (lambda measure: measure(torch.zeros(64, 64)), "next point is at 1 dB"),
+            (scan(4), "first point is at 1 dB"),
+            (lambda measure: measure(torch.zeros(64, 64)), "first point is at 1 dB"),
             (lambda measure: measure(torch.ones(64, 64)), "4096 pixels"),
             (lambda measure: scan(4)(measure)[0], "shape"),
             (lambda measure: scan(4)(measure) / 0, "NaN or infinity"),

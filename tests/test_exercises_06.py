@@ -64,9 +64,9 @@ CASES = {
     "check_patch_denoiser": (
         shrink,
         [
-            (lambda y, sigma: y, "next point is at 1 dB"),
-            (lambda y, sigma: shrink(y, sigma, 1.0), "next point is at 1 dB"),
-            (lambda y, sigma: shrink(y, sigma, 20.0), "next point is at 1 dB"),
+            (lambda y, sigma: y, "first point is at 1 dB"),
+            (lambda y, sigma: shrink(y, sigma, 1.0), "first point is at 1 dB"),
+            (lambda y, sigma: shrink(y, sigma, 20.0), "first point is at 1 dB"),
             (lambda y, sigma: patches.extract(y, 8), "shape"),
             (lambda y, sigma: y / 0, "NaN or infinity"),
             (lambda y, sigma: y.mean(), "shape"),

@@ -109,7 +109,7 @@ CASES = {
     "check_lens_width": (
         lambda photograph: sharpest_fit(photograph, exposures=4),
         [
-            (lambda photograph: 1.2, "the next point is at 0.04 pixels"),
+            (lambda photograph: 1.2, "the first point is at 0.04 pixels"),
             (lambda photograph: sharpest_fit(photograph, exposures=5), "at most 4 exposures"),
             (lambda photograph: photograph(torch.ones(1, 1, 8, 8)).mean(), "32"),
             (lambda photograph: photograph(2 * CHART).mean(), "values in"),

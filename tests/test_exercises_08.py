@@ -80,8 +80,8 @@ CASES = {
     "check_untrained_layers": (
         schedule(least_leaks, 0.5, 0.85, select=0.12),
         [
-            (schedule(lambda A: A.T / torch.linalg.matrix_norm(A, 2) ** 2, 0.018, 1), "next point is at -9 dB"),
-            (schedule(lambda A: A.T, 0.5, 0.85), "next point is at -9 dB"),
+            (schedule(lambda A: A.T / torch.linalg.matrix_norm(A, 2) ** 2, 0.018, 1), "first point is at -9 dB"),
+            (schedule(lambda A: A.T, 0.5, 0.85), "first point is at -9 dB"),
             (lambda A: [(A.T, 0.1, 0)] * 8, "16 layers"),
             (lambda A: [(A.T, 0.1)] * 16, "three things"),
             (lambda A: [(A, 0.1, 0)] * 16, "shape"),

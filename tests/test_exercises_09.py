@@ -101,10 +101,10 @@ CASES = {
         careful,
         [
             (too_often, "more than 16 times"),
-            (from_black, "the next point is at 1.5"),
-            (biharmonic, "the next point is at 1.5"),
+            (from_black, "the first point is at 1.5"),
+            (biharmonic, "the first point is at 1.5"),
             (lambda y, A, f, sigma: y[:1], "shape"),
-            (lambda y, A, f, sigma: warm_start(y, A, sigma), "the next point"),
+            (lambda y, A, f, sigma: warm_start(y, A, sigma), "the first point"),
         ],
     ),
 }

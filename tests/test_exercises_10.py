@@ -158,10 +158,10 @@ CASES = {
     "check_few_evaluations": (
         climbing,
         [
-            (draws_from("prior"), "the next point is at 2"),
+            (draws_from("prior"), "the first point is at 2"),
             (lambda log_joint, generator: log_joint(torch.zeros(201, 2, dtype=torch.float64)).sum(), "more than 200"),
             (lambda log_joint, generator: log_joint(torch.zeros(2, dtype=torch.float64)), "latents [S, 2]"),
-            (lambda log_joint, generator: 24.0, "the next point"),
+            (lambda log_joint, generator: 24.0, "the first point"),
         ],
     ),
 }

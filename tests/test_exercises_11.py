@@ -137,7 +137,7 @@ CASES = {
     "check_few_points": (
         fitted,
         [
-            (lambda x: RealNVP(), "1.1 nats: the next point is at 0.8"),
+            (lambda x: RealNVP(), "1.1 nats: the first point is at 0.8"),
             (lambda x: x, "got Tensor"),
             (lambda x: Doubled(), "adds up to 2.7"),
             (lambda x: Halved(), "no bijection"),

@@ -105,7 +105,7 @@ CASES = {
     "check_few_latents": (
         measured,
         [
-            (largest, "the next point is at 13 dB"),
+            (largest, "the first point is at 13 dB"),
             (lambda x: load_model("glow").encode(x), "there are 12288"),
             (lambda x: load_model("glow").encode(x)[:, :614], "shape"),
             (lambda x: measured(x, factor=math.nan), "NaN"),

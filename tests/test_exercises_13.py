@@ -84,7 +84,7 @@ CASES = {
     "check_few_pixels": (
         both,
         [
-            (lambda y, A: run_biharmonic(y, A, None, None, None)[0], "the next point is at 16.6 dB"),
+            (lambda y, A: run_biharmonic(y, A, None, None, None)[0], "the first point is at 16.6 dB"),
             (lambda y, A: y, "is lost"),
             (lambda y, A: y[0], "shape"),
         ],

@@ -77,8 +77,8 @@ CASES = {
     "check_forty_calls": (
         descent,
         [
-            (lambda y, A, flow, sigma: warm_start(y, A, sigma), "the next point is at 0.3 dB"),
-            (lambda y, A, flow, sigma: biharmonic(y, A), "the next point is at 0.3 dB"),
+            (lambda y, A, flow, sigma: warm_start(y, A, sigma), "the first point is at 0.3 dB"),
+            (lambda y, A, flow, sigma: biharmonic(y, A), "the first point is at 0.3 dB"),
             (lambda y, A, flow, sigma: y[:, :1], "should have shape"),
             (lambda y, A, flow, sigma: torch.full_like(y, torch.nan), "NaN"),
             (many_calls, "40 calls of the flow are spent"),

@@ -62,8 +62,8 @@ CASES = {
     "check_referee": (
         referee,
         [
-            (lambda table: [], "0 %: the next point is at 40 %"),
-            (lambda table: range(len(table)), "the next point is at 40 %"),
+            (lambda table: [], "0 %: the first point is at 40 %"),
+            (lambda table: range(len(table)), "the first point is at 40 %"),
             (lambda table: referee(table, kinds=("edge", "noise")), "28.6 %"),
             (lambda table: 3, "in a list"),
             (lambda table: "all", "in a list"),

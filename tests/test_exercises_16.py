@@ -73,7 +73,7 @@ CASES = {
     "check_alarm": (
         lambda flow, x: bits(flow, x) - bits(flow, x.flip(2)),
         [
-            (bits, "the next point is at 0.6"),
+            (bits, "the first point is at 0.6"),
             (lambda flow, x: x.mean(), "shape [30]"),
             (lambda flow, x: x, "shape [30]"),
             (lambda flow, x: x.mean((1, 2, 3)) / 0, "NaN"),

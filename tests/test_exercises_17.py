@@ -96,8 +96,8 @@ CASES = {
     "check_verdict": (
         calibrated,
         [
-            (lambda model, sample: True, "next point is at 0.55"),
-            (lambda model, sample: False, "next point is at 0.55"),
+            (lambda model, sample: True, "first point is at 0.55"),
+            (lambda model, sample: False, "first point is at 0.55"),
             (lambda model, sample: sample(model.simulate(9)[1], 5).shape == (9, 5, 6), "0.5"),
             (lambda model, sample: model.simulate(3)[0] @ sample, "stopped with"),
         ],

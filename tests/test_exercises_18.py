@@ -60,7 +60,7 @@ CASES = {
     "check_scan": (
         lambda y, A, sigma, flow, x0: patch_map(y / sigma, (1 / sigma) * A, flow, 0.5, x0, rounds=12, steps=4).x,
         [
-            (lambda y, A, sigma, flow, x0: x0, "the next point is at 0.2 dB"),
+            (lambda y, A, sigma, flow, x0: x0, "the first point is at 0.2 dB"),
             (lambda y, A, sigma, flow, x0: x0[:1], "shape [3, 1, 64, 64]"),
             (lambda y, A, sigma, flow, x0: y, "shape [3, 1, 64, 64]"),
             (lambda y, A, sigma, flow, x0: x0 / 0, "NaN"),

@@ -111,7 +111,7 @@ CASES = {
     "check_eight_calls": (
         adams,
         [
-            (lambda v, z: adams(v, z, order=1), "the next point is at 0.1"),
+            (lambda v, z: adams(v, z, order=1), "the first point is at 0.1"),
             (lambda v, z: z[:, :1], "should have shape"),
             (lambda v, z: torch.full_like(z, torch.nan), "NaN"),
             (many_calls, "8 calls of the velocity are spent"),

@@ -109,9 +109,9 @@ CASES = {
     "check_sampler": (
         resampled,
         [
-            (prior_alone, "the next point is at 0.4"),
-            (guided_by(guided.dps, zeta=3.0), "the next point is at 0.4"),
-            (lambda y, A, model, sigma, count, generator: y.expand(count, -1, -1, -1), "the next point is at 0.4"),
+            (prior_alone, "the first point is at 0.4"),
+            (guided_by(guided.dps, zeta=3.0), "the first point is at 0.4"),
+            (lambda y, A, model, sigma, count, generator: y.expand(count, -1, -1, -1), "the first point is at 0.4"),
             (lambda *given: resampled(*given, copies=40), "budget"),
             (lambda *given: resampled(*given)[0], "shape [500, 1, 1, 2]"),
         ],

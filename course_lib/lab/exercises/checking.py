@@ -66,11 +66,10 @@ def open_exercise(*tiers, unit=""):
         def judge(answer):
             score = number(function(answer), "the score")
             points = sum(sign * score >= sign * tier for tier in tiers)
-            following = f"the next point is at {tiers[min(points, 2)]:g}{unit}."
-            expect(points > 0, f"{score:.3g}{unit}: {following}")
+            expect(points > 0, f"{score:.3g}{unit}: the first point is at {tiers[0]:g}{unit}.")
             line = f"{score:.3g}{unit}: {points} of {len(tiers)} points."
             if points < len(tiers):
-                line += f" T{following[1:]}"
+                line += f" The next point is at {tiers[points]:g}{unit}."
             return points, f"{line} {function.__doc__.splitlines()[0]}"
 
         return checked(function, judge)

@@ -91,7 +91,7 @@ def check_encoder(answer):
         "the last step is undone first.": undone(range(steps)),
         "that is the midpoint rule: it comes near E, and does not undo Euler's steps.": middle,
     }
-    hint = "iterate u ← x' − h v(u, t) until u stands still, in each step, and the last step first."
+    hint = "in each step, the last one first, iterate u ← x' − h v(u, t) until u stands still: a dozen times are few."
     compare(call(answer, v, x, steps), z, wrong, hint)
 
 
