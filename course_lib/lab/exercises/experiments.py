@@ -48,7 +48,7 @@ def check_paired_gain(answer):
 
 @exercise
 def check_two_means(answer):
-    """Right: PSNR is convex in the error, so the mean of the PSNRs is never lower: by some dB, where faces differ much."""
+    """Right: PSNR is convex in the error, so the mean of the PSNRs is the higher one, by some dB where faces differ."""
     mse = torch.tensor([1e-2, 1e-3, 4e-4], dtype=torch.float64)
     first, second = -10 * mse.log10().mean().item(), -10 * mse.mean().log10().item()
     got = tuple(pair(answer, mse, names=("the mean of the PSNRs", "the PSNR of the mean error")))
